@@ -1,0 +1,179 @@
+"""All that a database must answer: the seam that every index backend implements.
+
+The operations are small and without policy. What it means to store or remove an instance is decided once,
+in `services/`, on top of them. `row` is the backend's own number of a resource; it never leaves a
+transaction.
+All methods block; they are used only inside functions given to `Index.read` and `Index.write`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from msgspec import Struct
+
+from ..model.event import Change, ChangeType
+from ..model.resource import (
+    Attachment,
+    Facts,
+    LeafInstance,
+    ResourceLevel,
+    ResourceRef,
+    Statistics,
+)
+
+
+class Row(Struct, frozen=True):
+    """A resource as the backend addresses it."""
+
+    row: int
+    level: ResourceLevel
+    parent_row: int | None
+
+
+class Deletion(Struct, frozen=True, kw_only=True):
+    """What `Transaction.delete` removed: descendants first, then the resource, then ancestors left empty."""
+
+    removed: tuple[ResourceRef, ...]
+    files: tuple[str, ...]
+    """Keys of the attachments; they are also queued in `forgotten_files`."""
+    remaining_ancestor: ResourceRef | None
+    """The lowest ancestor that is still there."""
+    surviving_rows: tuple[int, ...]
+    """All ancestors that are still there, from the bottom up."""
+
+
+class ChangesPage(Struct, frozen=True, kw_only=True):
+    """A page of the log of changes, in ascending order of `seq`."""
+
+    changes: tuple[Change, ...]
+    is_done: bool
+    last_seq: int
+    """The last number ever given, 0 if none."""
+
+
+class ReadTransaction(Protocol):
+    """A consistent view of the index."""
+
+    def find(self, id: str) -> Row | None:
+        """Return the row of an Orthanc identifier, whatever its level."""
+        ...
+
+    def ids(self, level: ResourceLevel, since: int = 0, limit: int | None = None) -> list[str]:
+        """Return identifiers of a level in ascending order; `since` is an offset, `limit` None is all."""
+        ...
+
+    def facts(self, id: str, level: ResourceLevel | None = None) -> Facts | None:
+        """Return all about one resource; None if it does not exist or is of another level."""
+        ...
+
+    def facts_of_level(self, level: ResourceLevel, since: int = 0, limit: int | None = None) -> list[Facts]:
+        """Return the facts of the resources that `ids` lists, in a bounded number of queries."""
+        ...
+
+    def descendants(self, id: str, level: ResourceLevel) -> list[str]:
+        """Return the identifiers of all descendants of `id` at a lower `level`, ascending."""
+        ...
+
+    def ancestors(self, id: str) -> list[ResourceRef]:
+        """Return the chain of parents of `id`, from its direct parent up to the patient."""
+        ...
+
+    def leaves(self, id: str) -> list[LeafInstance]:
+        """Return all instances below `id` (itself if an instance), by patient, study, series, instance id."""
+        ...
+
+    def attachments(self, row: int) -> list[Attachment]:
+        """Return the attachments of a resource, by number."""
+        ...
+
+    def statistics(self) -> Statistics:
+        """Return counts and sizes over the whole index. Cheap: does not scan the attachments."""
+        ...
+
+    def statistics_of(self, id: str) -> Statistics | None:
+        """Return counts and sizes over all attachments of `id` and its descendants; `id` counts itself."""
+        ...
+
+    def changes(
+        self,
+        *,
+        since: int = 0,
+        to: int | None = None,
+        types: Iterable[ChangeType] = (),
+        limit: int,
+        from_end: bool = False,
+    ) -> ChangesPage:
+        """Return changes with since < seq <= to of the given types (all if none).
+
+        At most `limit`: the first ones, or the last ones with `from_end`; ascending in both cases.
+        `is_done` says that nothing of the interval is left beyond the page.
+        """
+        ...
+
+    def forgotten_files(self, limit: int) -> list[str]:
+        """Return keys of files whose rows are gone and that still have to be deleted, oldest first."""
+        ...
+
+    def known_files(self, keys: Sequence[str]) -> set[str]:
+        """Return those of `keys` that an attachment bears."""
+        ...
+
+    def load_jobs(self) -> list[bytes]:
+        """Return all saved job records, in no order."""
+        ...
+
+    def load_plan(self, job_id: str) -> bytes | None:
+        """Return the saved plan of a job."""
+        ...
+
+    def get_property(self, name: str) -> str | None:
+        """Return a property of the whole index."""
+        ...
+
+
+class Transaction(ReadTransaction, Protocol):
+    """What may change the index. All or nothing: a function that raises leaves no trace."""
+
+    def create(self, level: ResourceLevel, id: str, parent_row: int | None, tags: Mapping[str, str]) -> int:
+        """Insert a resource with its main DICOM tags (`gggg,eeee` -> value) and return its row."""
+        ...
+
+    def set_metadata(self, row: int, values: Mapping[int, str]) -> None:
+        """Set or replace metadata."""
+        ...
+
+    def attach(self, row: int, attachment: Attachment) -> None:
+        """Add an attachment; one of the same type must not be there."""
+        ...
+
+    def delete(self, id: str) -> Deletion | None:
+        """Remove a resource, its descendants, and each ancestor that is left without a child.
+
+        Metadata, attachments, labels and changes go with them; the files are queued in `forgotten_files`.
+        """
+        ...
+
+    def log_change(self, type: ChangeType, row: int, date: datetime) -> Change:
+        """Append to the log of changes; the entry vanishes with its resource."""
+        ...
+
+    def clear_changes(self) -> None:
+        """Empty the log; the numbering goes on."""
+        ...
+
+    def files_deleted(self, keys: Sequence[str]) -> None:
+        """Take keys off the queue of `forgotten_files`."""
+        ...
+
+    def save_jobs(self, records: Mapping[str, bytes], removed: Sequence[str] = ()) -> None:
+        """Insert or replace job records by id; drop `removed` with their plans."""
+        ...
+
+    def save_plan(self, job_id: str, plan: bytes | None) -> None:
+        """Save or (None) drop the plan of a job; a row of its own, so that records stay small."""
+        ...
+
+    def set_property(self, name: str, value: str) -> None:
+        """Set a property of the whole index."""
+        ...

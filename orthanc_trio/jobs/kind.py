@@ -1,0 +1,79 @@
+"""What may run as a job: the seam between the engine and `kinds/`.
+
+A job is a function of a saved cursor. Each step does one bounded unit and returns the next cursor; after a
+crash the job goes on from the last saved cursor, so a step may run twice and its effect is idempotent.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import trio
+from msgspec import Struct
+
+from ..model.job import Continue, Done, RetryAfter
+
+ArgsT = TypeVar("ArgsT", bound=Struct)
+PlanT = TypeVar("PlanT", bound=Struct)
+CursorT = TypeVar("CursorT", bound=Struct)
+CursorT_contra = TypeVar("CursorT_contra", bound=Struct, contravariant=True)
+T = TypeVar("T")
+
+
+class StepContext(Protocol[CursorT_contra]):
+    """What the engine offers to a running step."""
+
+    job_id: str
+    sink: trio.abc.SendChannel[bytes] | None
+    """Where the result streams to a caller that waits; None for a job that leaves an output."""
+
+    def report(self, done: float, total: float, content: dict[str, Any] | None = None) -> None:
+        """Show progress in the middle of a step; never waits."""
+        ...
+
+    async def checkpoint(self, cursor: CursorT_contra) -> None:
+        """Return when `cursor` is saved durably: for effects that must not be repeated."""
+        ...
+
+    def output_path(self, key: str) -> Path:
+        """Return the local file of this job's output `key`; the step creates and writes it."""
+        ...
+
+    async def in_worker(self, function: Callable[..., T], *args: Any) -> T:
+        """Run a CPU-bound function that holds the GIL in a worker process."""
+        ...
+
+
+class JobKind(Protocol[ArgsT, PlanT, CursorT]):
+    """One type of job: immutable, shared by all jobs of the kind."""
+
+    name: str
+    """The `Type` on the wire."""
+    args_type: type[ArgsT]
+    plan_type: type[PlanT]
+    cursor_type: type[CursorT]
+
+    async def check(self, args: ArgsT) -> dict[str, Any]:
+        """Refuse what cannot work and return the first public content; no job exists yet.
+
+        Raises an OrthancError, which the caller of the route gets.
+        """
+        ...
+
+    async def plan(self, context: StepContext[CursorT], args: ArgsT) -> PlanT:
+        """Do the first step: resolve what the job will do. May be large; saved once."""
+        ...
+
+    def start(self, plan: PlanT) -> CursorT:
+        """Return the cursor before the first unit."""
+        ...
+
+    async def step(
+        self, context: StepContext[CursorT], args: ArgsT, plan: PlanT, cursor: CursorT
+    ) -> Continue[CursorT] | Done | RetryAfter[CursorT]:
+        """Do one bounded unit of work from `cursor`. An OrthancError becomes the fault of the job."""
+        ...
+
+    async def discard(self, context: StepContext[CursorT], args: ArgsT) -> None:
+        """Remove what steps left behind, on cancel and failure. Safe to repeat."""
+        ...
