@@ -4,8 +4,10 @@
 conflated there, never queued without bound.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+
+import trio
 
 from .model.event import Event
 
@@ -29,3 +31,36 @@ class EventBus:
             yield
         finally:
             self._subscribers.remove(subscriber)
+
+
+class Mailbox:
+    """What one subscriber has not read yet: the newest message per key, in the order of first arrival.
+
+    Memory is bounded by the number of keys. `put` never waits; one task reads.
+    """
+
+    def __init__(self) -> None:
+        self._messages: dict[Hashable, str] = {}
+        self._arrived = trio.Event()
+        self._is_closed = False
+
+    def put(self, key: Hashable, message: str) -> None:
+        """Add a message; one of the same key that was not read yet is replaced."""
+        self._messages[key] = message
+        self._arrived.set()
+
+    def close(self) -> None:
+        """Let the reader end once it has read what is there."""
+        self._is_closed = True
+        self._arrived.set()
+
+    async def take(self) -> list[str] | None:
+        """Wait for messages and return all that are there; None when the mailbox is closed and empty."""
+        while not self._messages:
+            if self._is_closed:
+                return None
+            await self._arrived.wait()
+        messages, self._messages = list(self._messages.values()), {}
+        if not self._is_closed:
+            self._arrived = trio.Event()
+        return messages

@@ -67,8 +67,11 @@ class ReadTransaction(Protocol):
         """Return all about one resource; None if it does not exist or is of another level."""
         ...
 
-    def facts_of_level(self, level: ResourceLevel, since: int = 0, limit: int | None = None) -> list[Facts]:
-        """Return the facts of the resources that `ids` lists, in a bounded number of queries."""
+    def facts_of(self, ids: Sequence[str]) -> list[Facts]:
+        """Return the facts of many resources, of any level, in the order of `ids`; unknown ones are left out.
+
+        In a bounded number of queries, whatever the number of resources.
+        """
         ...
 
     def descendants(self, id: str, level: ResourceLevel) -> list[str]:

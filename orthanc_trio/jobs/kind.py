@@ -52,6 +52,9 @@ class JobKind(Protocol[ArgsT, PlanT, CursorT]):
     args_type: type[ArgsT]
     plan_type: type[PlanT]
     cursor_type: type[CursorT]
+    plan_is_repeatable: bool
+    """Whether a plan made anew serves as well until the first boundary: it is then saved with the first
+    cursor, which a short job never needs. False if the plan invents something, such as new UIDs."""
 
     async def check(self, args: ArgsT) -> dict[str, Any]:
         """Refuse what cannot work and return the first public content; no job exists yet.

@@ -65,6 +65,17 @@ class BadRequest(OrthancError):
     code = ErrorCode.BAD_REQUEST
 
 
+class PayloadTooLarge(OrthancError):
+    """A body beyond the limit of the configuration."""
+
+    code = ErrorCode.BAD_REQUEST
+
+    @property
+    def http_status(self) -> int:
+        """413, in place of the default of the code."""
+        return 413
+
+
 class DatabaseError(OrthancError):
     """The index failed: disk full, file damaged, lock lost."""
 
@@ -175,6 +186,12 @@ class HttpPortInUse(OrthancError):
     """The TCP port of the HTTP server is taken or privileged."""
 
     code = ErrorCode.HTTP_PORT_IN_USE
+
+
+class BadApplicationEntityTitle(OrthancError):
+    """An application entity title that is empty or longer than 16 characters."""
+
+    code = ErrorCode.BAD_APPLICATION_ENTITY_TITLE
 
 
 class FileStorageCannotWrite(OrthancError):

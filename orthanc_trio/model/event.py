@@ -58,6 +58,12 @@ class ResourceDeleted(Struct, frozen=True):
     id: str
 
 
+class ResourcesTouched(Struct, frozen=True):
+    """What the index says of these resources is no longer what it said; never part of `/changes`."""
+
+    ids: tuple[str, ...]
+
+
 class JobEvent(Struct, frozen=True):
     """A job was submitted, moved on, or changed its state."""
 
@@ -70,4 +76,4 @@ class JobForgotten(Struct, frozen=True):
     id: str
 
 
-Event = ChangeEvent | ResourceDeleted | JobEvent | JobForgotten
+Event = ChangeEvent | ResourceDeleted | ResourcesTouched | JobEvent | JobForgotten

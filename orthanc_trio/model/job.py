@@ -100,8 +100,9 @@ class JobRecord(Struct, frozen=True, kw_only=True):
     changed: datetime
     """When the state last changed; for a completed job the time of completion."""
     runtime_s: float = 0.0
-    """Time spent in Running, without the present attempt."""
+    """Time spent in Running until `running_since`."""
     running_since: datetime | None = None
+    """While Running: the last boundary, or the start."""
     retry_at: datetime | None = None
     cursor: Raw | None = None
     done: float = 0.0

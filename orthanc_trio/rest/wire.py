@@ -22,14 +22,20 @@ class Request(Protocol):
     """GET, POST, PUT or DELETE, after method overriding."""
     path: str
     """Decoded, without query, with single slashes and no trailing one."""
-    query: Mapping[str, str]
-    """The arguments of the URL, decoded; of a repeated one the last. A bare `?x` is an empty text."""
-    headers: Mapping[str, str]
-    """Names in lower case."""
     client: str
     """The IP address of the peer."""
     user: str
     """The authenticated user, or an empty text."""
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """The arguments of the URL, decoded; of a repeated one the last. A bare `?x` is an empty text."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Names in lower case."""
+        ...
 
     async def body(self) -> bytes:
         """Return the whole body. Raises PayloadTooLarge beyond the limit for bodies kept in memory."""

@@ -1,0 +1,142 @@
+"""The names of folders and files inside an archive.
+
+Names come from DICOM tags, so they are not trusted: no name leaves its folder, and each is bounded.
+Source: the Orthanc Book, "REST API", "Downloading studies"; release notes of 1.12.11 and 1.13.0.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from enum import Enum
+
+from ..model.resource import ResourceLevel
+
+Tags = Mapping[str, str]
+
+_PATIENT_ID, _PATIENT_NAME = "0010,0020", "0010,0010"
+_ACCESSION_NUMBER, _STUDY_DESCRIPTION = "0008,0050", "0008,1030"
+_SERIES_NUMBER, _MODALITY, _SERIES_DESCRIPTION = "0020,0011", "0008,0060", "0008,103e"
+
+# Three folders and a file, at four bytes for each character, must fit in the 65,535 bytes of a ZIP.
+_MAX_LENGTH = 1000
+_MAX_DIGITS = 18  # an Integer String has 12; Python refuses to read thousands of them
+_REPLACED = frozenset(':*?"<>|/\\ ')
+
+
+class Layout(Enum):
+    """Which folders an archive has, and where the text of the patient's folder comes from."""
+
+    PATIENT = "patient"
+    """patient/study/series/file; the patient's own tags name the first."""
+    STUDY = "study"
+    """patient/study/series/file; the study's copy of the tags of its patient names the first."""
+    SERIES = "series"
+    """series/file."""
+
+
+def layout_of(level: ResourceLevel | None, *, is_post: bool) -> Layout:
+    """Return the layout of the archive of `/{level}/{id}/archive`, or (None) of `/tools/create-archive`."""
+    if level is ResourceLevel.SERIES and is_post:
+        return Layout.SERIES
+    if level in (ResourceLevel.STUDY, ResourceLevel.SERIES):
+        return Layout.STUDY
+    return Layout.PATIENT
+
+
+def patient_folder(tags: Tags, *, utf8: bool) -> str:
+    """Return the name of a patient's folder: `PatientID - PatientName`."""
+    name = tags.get(_PATIENT_NAME, "")
+    text = tags.get(_PATIENT_ID, "") + (f" - {name}" if name else "")
+    return _folder(text, "Unknown Patient", utf8=utf8)
+
+
+def study_folder(tags: Tags, *, utf8: bool) -> str:
+    """Return the name of a study's folder: `AccessionNumber - StudyDescription`."""
+    return _folder(_joined(tags, _ACCESSION_NUMBER, _STUDY_DESCRIPTION), "Unknown Study", utf8=utf8)
+
+
+def series_folder(tags: Tags, *, utf8: bool) -> str:
+    """Return the name of a series' folder: `SeriesNumber - Modality - SeriesDescription`."""
+    text = _joined(tags, _SERIES_NUMBER, _MODALITY, _SERIES_DESCRIPTION)
+    return _folder(text, "Unknown Series", utf8=utf8)
+
+
+def clean(text: str, *, utf8: bool) -> str:
+    """Return `text` without what is not allowed in a name: ASCII only, unless `utf8`."""
+    if not (utf8 and _is_encodable(text)):
+        text = text.encode("ascii", "ignore").decode()
+    # White space and control characters are not printable, nor are those that turn the direction of text.
+    spaced = "".join(c if c.isprintable() and c not in _REPLACED else " " for c in text[:_MAX_LENGTH])
+    return " ".join(spaced.split())
+
+
+def file_names(modality: str, instances: Sequence[tuple[str, str | None]]) -> list[tuple[int, str]]:
+    """Name the files of one series, whose instances are given as (Orthanc identifier, InstanceNumber).
+
+    Return (position in `instances`, name) in the order of the files: by InstanceNumber if these differ, else
+    counted from 0 in the given order.
+    """
+    prefix = modality.encode("ascii", "ignore").decode().strip().upper()[:2]
+    digits = 8 - len(prefix)
+    unique = UniqueNames()
+    return [
+        (position, unique.add(clean(f"{prefix}{number:0{digits}}.dcm", utf8=False)))
+        for position, number in _numbered(instances)
+    ]
+
+
+def media_file_name(position: int) -> str:
+    """Return the name of the file at `position` of a media, in the folder `IMAGES`."""
+    return f"IM{position}"
+
+
+class UniqueNames:
+    """Gives each name within one folder once: the second use gets `-2`, the third `-3`."""
+
+    def __init__(self) -> None:
+        self._uses: Counter[str] = Counter()
+        self._given: set[str] = set()
+
+    def add(self, name: str) -> str:
+        """Return `name`, or `name` with the next free suffix."""
+        unique = name
+        while True:
+            self._uses[name] += 1
+            if self._uses[name] > 1:
+                unique = f"{name}-{self._uses[name]}"
+            if unique not in self._given:
+                self._given.add(unique)
+                return unique
+
+
+def _joined(tags: Tags, *keys: str) -> str:
+    return " - ".join(filter(None, (tags.get(key, "") for key in keys)))
+
+
+def _folder(text: str, unknown: str, *, utf8: bool) -> str:
+    name = clean(text, utf8=utf8)
+    # Orthanc gives `..` away as a folder; a reader that follows it would leave the place of the archive.
+    return name if name.strip("^") and name.strip(".") else unknown
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _instance_number(text: str | None) -> int:
+    value = (text or "").strip()
+    if not value.isascii() or not value.removeprefix("+").isdigit() or len(value) > _MAX_DIGITS:
+        return 0
+    return int(value) & 0xFFFFFFFF
+
+
+def _numbered(instances: Sequence[tuple[str, str | None]]) -> list[tuple[int, int]]:
+    numbers = [_instance_number(text) for _, text in instances]
+    # An instance that is asked for twice does not make its number ambiguous.
+    by_id = {id: number for (id, _), number in zip(instances, numbers, strict=True)}
+    if len(set(by_id.values())) < len(by_id):
+        return [(position, position) for position in range(len(instances))]
+    return sorted(enumerate(numbers), key=lambda pair: pair[1])

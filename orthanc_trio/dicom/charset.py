@@ -1,0 +1,154 @@
+"""Specific Character Set (0008,0005) -> text (PS3.3 §C.12.1.1.2, PS3.5 §6.1).
+
+No bytes make it raise: those that a character set does not know are dropped, as Orthanc does.
+"""
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+from ..model.errors import ParameterOutOfRange
+
+ENCODINGS = {
+    "Ascii": "ISO_IR 6",
+    "Utf8": "ISO_IR 192",
+    "Latin1": "ISO_IR 100",
+    "Latin2": "ISO_IR 101",
+    "Latin3": "ISO_IR 109",
+    "Latin4": "ISO_IR 110",
+    "Latin5": "ISO_IR 148",
+    "Cyrillic": "ISO_IR 144",
+    "Windows1251": "",
+    "Arabic": "ISO_IR 127",
+    "Greek": "ISO_IR 126",
+    "Hebrew": "ISO_IR 138",
+    "Thai": "ISO_IR 166",
+    "Japanese": "ISO_IR 13",
+    "JapaneseKanji": "ISO 2022 IR 87",
+    "Korean": "ISO 2022 IR 149",
+    "SimplifiedChinese": "ISO 2022 IR 58",
+    "Chinese": "GB18030",
+}
+"""The names of the option DefaultEncoding, and the defined terms of DICOM; Windows1251 has none."""
+
+_CODECS = {
+    "6": "ascii",
+    "13": "shift_jis",
+    "58": "gb2312",
+    "87": "iso2022_jp_2",
+    "100": "latin_1",
+    "101": "iso8859_2",
+    "109": "iso8859_3",
+    "110": "iso8859_4",
+    "126": "iso8859_7",
+    "127": "iso8859_6",
+    "138": "iso8859_8",
+    "144": "iso8859_5",
+    "148": "iso8859_9",
+    "149": "euc_kr",
+    "159": "iso2022_jp_2",
+    "166": "tis_620",
+    "192": "utf_8",
+}
+_OTHER_TERMS = {"GB18030": "gb18030", "GBK": "gbk", "ISO 2022 GBK": "gbk", "ISO 2022 58": "gb2312"}
+_STAND_ALONE = frozenset(("utf_8", "gb18030", "gbk"))
+
+# Code extensions (PS3.3 Tables C.12-3 and C.12-4): what an escape sequence puts into the upper half (G1) ...
+_UPPER = {
+    b"-A": "latin_1",
+    b"-B": "iso8859_2",
+    b"-C": "iso8859_3",
+    b"-D": "iso8859_4",
+    b"-F": "iso8859_7",
+    b"-G": "iso8859_6",
+    b"-H": "iso8859_8",
+    b"-L": "iso8859_5",
+    b"-M": "iso8859_9",
+    b"-T": "tis_620",
+    b")I": "shift_jis",
+    b"$)A": "gb2312",
+    b"$)C": "euc_kr",
+}
+# ... and the double-byte sets in the lower half (G0), whose codec wants to see the sequence.
+_LOWER = frozenset((b"$B", b"$@", b"$(D"))
+_ESCAPE = re.compile(rb"\x1b(\$?[()-][@-~]|\$[@-~])")
+_DELIMITER = re.compile(rb"[\\^=\t\n\f\r]")
+
+
+class Charset(NamedTuple):
+    """How the text of a file is encoded: the codec to begin with, and whether escape sequences change it."""
+
+    codec: str
+    is_extensible: bool = False
+
+
+def encoding_name(name: str) -> str:
+    """Return the name of an encoding as the API spells it; case is ignored. Raises ParameterOutOfRange."""
+    for known in ENCODINGS:
+        if known.lower() == name.lower():
+            return known
+    raise ParameterOutOfRange(f"Unknown encoding: {name}")
+
+
+@lru_cache(maxsize=32)
+def default_charset(name: str) -> Charset:
+    """Return what the option DefaultEncoding stands for. Raises ParameterOutOfRange."""
+    term = ENCODINGS[encoding_name(name)]
+    return _charset(_codec(term) or "cp1251")
+
+
+@lru_cache(maxsize=256)
+def charset_of(specific_character_set: bytes, default: Charset) -> Charset:
+    """Return what the value of (0008,0005) stands for; `default` if it is empty or not known."""
+    terms = specific_character_set.rstrip(b" \0").split(b"\\")
+    codecs = [_codec(term.decode("latin_1")) for term in terms]
+    if len(terms) == 1:
+        return _charset(codecs[0]) if codecs[0] else default
+    return Charset(codecs[0] or ("ascii" if not terms[0].strip() else default.codec), is_extensible=True)
+
+
+def decode(raw: bytes, charset: Charset) -> str:
+    """Return the text of `raw`, without escape sequences; undecodable bytes are dropped."""
+    codec, is_extensible = charset
+    if is_extensible and b"\x1b" in raw:
+        return _decode_extended(raw, codec)
+    return raw.decode(codec, "ignore")
+
+
+def _charset(codec: str) -> Charset:
+    # One value that needs code extensions by its nature is common, although PS3.3 asks for two.
+    return Charset(codec, is_extensible=codec not in _STAND_ALONE)
+
+
+def _codec(term: str) -> str:
+    """Return the codec of a defined term, "" if it is not known. Usual misspellings are understood."""
+    term = term.strip().upper()
+    number = re.fullmatch(r"(?:ISO[ _-]?)?(?:2022[ _-])?IR[ _-]?([0-9]+)", term)
+    return _CODECS.get(number[1], "") if number else _OTHER_TERMS.get(term, "")
+
+
+def _decode_extended(raw: bytes, initial: str) -> str:
+    first, *parts = _ESCAPE.split(raw)
+    texts = [first.decode(initial, "ignore")]
+    codec, lower = initial, b""
+    for escape, part in zip(parts[::2], parts[1::2], strict=True):
+        if escape in _UPPER:
+            codec = _UPPER[escape]
+        else:
+            lower = escape if escape in _LOWER else b""
+        if lower:
+            texts.append((b"\x1b" + lower + part).decode("iso2022_jp_2", "ignore"))
+        else:
+            text, codec = _decode_part(part, codec, initial)
+            texts.append(text)
+    return "".join(texts)
+
+
+def _decode_part(part: bytes, codec: str, initial: str) -> tuple[str, str]:
+    """Return the text of a part and the codec after it: a delimiter brings the initial one back."""
+    delimiter = _DELIMITER.search(part)
+    # ASCII has no upper half to come back to; careless writers rely on the last one.
+    if delimiter is None or initial == "ascii":
+        return part.decode(codec, "ignore"), codec
+    end = delimiter.start()
+    return part[:end].decode(codec, "ignore") + part[end:].decode(initial, "ignore"), initial

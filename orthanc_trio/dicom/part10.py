@@ -1,0 +1,76 @@
+"""A Part 10 file (PS3.10 §7) -> its transfer syntax and the encoded dataset in it."""
+
+import sys
+import zlib
+from typing import NamedTuple
+
+from .scan import BIG, LITTLE, BadEncoding, ByteOrder, NeedMoreData, Source, looks_explicit, scan
+
+IMPLICIT_LITTLE = "1.2.840.10008.1.2"
+EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
+EXPLICIT_BIG = "1.2.840.10008.1.2.2"
+DEFLATED = frozenset(("1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"))
+"""Transfer syntaxes whose whole dataset is deflated (PS3.5 §A.5)."""
+NATIVE = frozenset((IMPLICIT_LITTLE, EXPLICIT_LITTLE, EXPLICIT_BIG)) | DEFLATED
+"""Transfer syntaxes whose pixels are not encapsulated."""
+MAX_INFLATED = 64 * 1024 * 1024
+"""Bytes of a deflated dataset that are looked at before its pixels are reached."""
+_TRANSFER_SYNTAX = 0x00020010
+_PREFIX_SIZE = 132
+
+
+class EncodedDataset(NamedTuple):
+    """A dataset as it lies in a file: it begins at `start` of `source`.
+
+    `is_deflated` says that `source` is not the file itself but what was inflated from it.
+    """
+
+    source: Source
+    start: int
+    transfer_syntax: str
+    implicit: bool
+    is_deflated: bool
+
+
+def open_dataset(data: bytes, total: int) -> EncodedDataset:
+    """Find the dataset of a file of `total` bytes, of which `data` are the first.
+
+    A file without a transfer syntax, or with another encoding than it says, is read as what it looks like.
+    Raises NeedMoreData, or BadEncoding if this is no Part 10 file.
+    """
+    source = Source(data, total)
+    if len(data) < _PREFIX_SIZE:
+        raise source.lack(_PREFIX_SIZE)
+    if not data.startswith(b"DICM", 128):
+        raise BadEncoding("no DICM after the preamble")
+    meta = scan(source, _PREFIX_SIZE, (_TRANSFER_SYNTAX,), 0x00030000, implicit=False)
+    start = total if meta.stop is None else meta.stop
+    _, first, last = meta.elements.get(_TRANSFER_SYNTAX, (None, 0, 0))
+    syntax = data[first:last].decode("ascii", "ignore").strip(" \0")
+    if syntax in DEFLATED:
+        if len(data) < total:
+            raise NeedMoreData(total)
+        inflated = _inflate(data[start:])
+        return EncodedDataset(inflated, 0, syntax, not looks_explicit(inflated, 0), is_deflated=True)
+    order = _byte_order(data, start, syntax)
+    source = Source(data, total, order)
+    implicit = not looks_explicit(source, start)
+    guess = IMPLICIT_LITTLE if implicit else EXPLICIT_LITTLE if order is LITTLE else EXPLICIT_BIG
+    return EncodedDataset(source, start, syntax or guess, implicit, is_deflated=False)
+
+
+def _byte_order(data: bytes, start: int, syntax: str) -> ByteOrder:
+    if syntax:
+        return BIG if syntax == EXPLICIT_BIG else LITTLE
+    # The first group of a dataset is a low number: 0x0008 read in the wrong order is 0x0800.
+    return BIG if data[start : start + 1] == b"\0" else LITTLE
+
+
+def _inflate(deflated: bytes) -> Source:
+    """Return what is inflated within the limit; beyond it the total is unknown, hence large."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        data = inflater.decompress(deflated, MAX_INFLATED)
+    except zlib.error as error:
+        raise BadEncoding("damaged deflate stream") from error
+    return Source(data, len(data) if inflater.eof else sys.maxsize)

@@ -1,0 +1,63 @@
+"""One element's value -> the text that the API shows and the index keeps (PS3.5 §6.2)."""
+
+from struct import iter_unpack
+
+from .charset import Charset, decode
+from .scan import LONG_VRS, SHORT_VRS
+
+TEXT_VRS = frozenset(b"AE AS CS DA DS DT IS LO LT PN SH ST TM UC UI UR UT".split())
+_NUMBERS = {
+    b"US": "H",
+    b"SS": "h",
+    b"UL": "L",
+    b"SL": "l",
+    b"UV": "Q",
+    b"SV": "q",
+    b"OL": "L",
+    b"OV": "Q",
+    b"FL": "f",
+    b"OF": "f",
+    b"FD": "d",
+    b"OD": "d",
+}
+_SIZES = {"H": 2, "h": 2, "L": 4, "l": 4, "f": 4, "Q": 8, "q": 8, "d": 8}
+# As many digits as give the same number back.
+_FORMATS = {"f": "{:.9g}", "d": "{:.17g}"}
+
+
+def effective_vr(written: bytes | None, usual: bytes) -> bytes:
+    """Return the VR to read a value by: the usual one of the tag if none, or UN, is written."""
+    if written is None:
+        return usual
+    if written in SHORT_VRS or (written in LONG_VRS and written != b"UN"):
+        return written
+    return usual if usual in TEXT_VRS else b"UN"
+
+
+def text_of(raw: bytes, charset: Charset) -> str:
+    """Return the text without its padding at the end; what follows a NUL is padding as well."""
+    text = decode(raw, charset)
+    if "\0" in text:
+        text = text[: text.index("\0")]
+    return text.rstrip(" ")
+
+
+def value_of(raw: bytes, vr: bytes, charset: Charset, prefix: str = "<") -> str | None:
+    r"""Return a value as text, its components joined by `\`; None for a VR that has no textual form.
+
+    `prefix` is the order of bytes, as in `struct`. Numbers are in decimal; a rest that is no whole
+    one is cut off.
+    """
+    if vr in TEXT_VRS:
+        return text_of(raw, charset)
+    if vr == b"AT":
+        pairs = iter_unpack(prefix + "HH", raw[: len(raw) // 4 * 4])
+        return "\\".join(f"{group:04x},{element:04x}" for group, element in pairs)
+    code = _NUMBERS.get(vr)
+    if code is None:
+        return None
+    size = _SIZES[code]
+    form = _FORMATS.get(code, "{}")
+    return "\\".join(
+        form.format(number) for (number,) in iter_unpack(prefix + code, raw[: len(raw) // size * size])
+    )

@@ -1,0 +1,204 @@
+"""One plain HTTP/1.1 connection: its requests in order, each awaited in the connection's own task.
+
+No task, nursery or deadline belongs to a request: while no request runs, one cancel scope with a moving
+deadline guards the wait for the next head; while one runs, the channel guards each wait for the client.
+"""
+
+import logging
+from urllib.parse import unquote_to_bytes
+
+import trio
+
+from .asgi import App, Scope
+from .channel import Channel
+from .exchange import Exchange
+from .head import END, H2_PREFACE, BadHead, Head, overlong_status, parse_head
+from .options import HttpOptions
+from .response import connection_lines, refusal
+from .transport import ClientGone, Transport
+
+Address = tuple[str, int]
+
+_LINGER_S = 2.0
+_LINGER_BYTES = 16 * 1024 * 1024
+_ASGI = {"version": "3.0", "spec_version": "2.4"}
+_EXTENSIONS: dict[str, dict[str, str]] = {"http.response.zerocopysend": {}}
+
+_log = logging.getLogger(__name__)
+
+
+class Connection:
+    """Serves one client until either side has had enough."""
+
+    def __init__(
+        self, app: App, transport: Transport, options: HttpOptions, *, client: Address, server: Address
+    ) -> None:
+        self._app = app
+        self._transport = transport
+        self._options = options
+        self._client = client
+        self._server = server
+        self._channel = Channel(transport, options.request_timeout_s)
+        self._scope = trio.CancelScope()
+        self._is_idle = True
+        self._is_stopping = False
+        self._keep_alive_lines = connection_lines(options)
+
+    def stop(self) -> None:
+        """End the connection: at once if no request runs, else after the answer."""
+        self._is_stopping = True
+        if self._is_idle:
+            self._scope.cancel()
+
+    async def serve(self) -> bytes | None:
+        """Answer requests until the connection is closed, and return None.
+
+        A request for another protocol ends this one: the bytes that were read of it are returned, and the
+        transport stays open. A cancel in the middle of an answer resets the connection.
+        """
+        handed_over = None
+        try:
+            with self._scope:
+                handed_over = await self._serve()
+        finally:
+            if handed_over is None:
+                self._end()
+        return handed_over
+
+    def _end(self) -> None:
+        if self._is_idle:
+            self._transport.close()
+        else:
+            self._transport.abort()
+
+    async def _serve(self) -> bytes | None:
+        try:
+            while (data := await self._read_head()) is not None:
+                if data == H2_PREFACE:
+                    return data + self._channel.held
+                head = parse_head(data, self._options)
+                if head.is_websocket:
+                    return data + self._channel.held
+                if not await self._answer(head):
+                    break
+        except ClientGone:
+            pass
+        except BadHead as refused:
+            await self._refuse(refused.status)
+        return None
+
+    async def _read_head(self) -> bytes | None:
+        channel = self._channel
+        self._scope.deadline = trio.current_time() + self._options.patience_s
+        has_begun = False
+        while True:
+            held = channel.held.lstrip(b"\r\n")
+            end = held.find(END)
+            if end >= 0:
+                break
+            if len(held) > self._options.max_head_bytes:
+                raise BadHead(overlong_status(held, self._options))
+            if held and not has_begun:
+                has_begun = True
+                self._scope.deadline = trio.current_time() + self._options.request_timeout_s
+            data = await self._read_more()
+            if not data:
+                return None
+            channel.held = held + data
+        self._scope.deadline = float("inf")
+        channel.held = held[end + 4 :]
+        return held[: end + 4]
+
+    async def _read_more(self) -> bytes:
+        while True:
+            await self._transport.wait_readable()
+            data = self._transport.receive_nowait()
+            if data is not None:
+                return data
+
+    async def _answer(self, head: Head) -> bool:
+        """Answer one request; return whether another one may follow."""
+        self._is_idle = False
+        keeps = head.keep_alive and self._options.keep_alive and not self._is_stopping
+        exchange = Exchange(
+            head,
+            self._channel,
+            keep_alive_lines=self._keep_alive_lines if keeps else None,
+            max_drained_bytes=self._options.max_drained_bytes,
+        )
+        try:
+            await self._app(self._scope_of(head), exchange.receive, exchange.send)
+        except Exception:
+            if not self._channel.is_lost:
+                _log.exception("an answer was broken off: %s %s", head.method, _path_of(head.target))
+        if not exchange.is_complete:
+            await self._answer_failure(exchange)
+        can_go_on = await self._finish(exchange)
+        self._is_idle = True
+        return can_go_on
+
+    async def _answer_failure(self, exchange: Exchange) -> None:
+        if exchange.is_started or self._channel.is_lost:
+            raise ClientGone("the rest of an answer cannot be made")
+        await exchange.fail()
+
+    async def _finish(self, exchange: Exchange) -> bool:
+        if not exchange.must_close and not self._is_stopping and await exchange.drain():
+            return True
+        if exchange.has_unread_body or self._channel.held:
+            await self._linger()
+        return False
+
+    async def _refuse(self, status: int) -> None:
+        self._scope.deadline = float("inf")
+        try:
+            await self._channel.send(refusal(status))
+            await self._linger()
+        except ClientGone:
+            self._transport.abort()
+
+    async def _linger(self) -> None:
+        """Say that nothing more will come, and read what does, so that no reset destroys the answer."""
+        self._transport.shut_down()
+        read = 0
+        with trio.move_on_after(_LINGER_S):
+            while read < _LINGER_BYTES and (data := await self._channel.read()):
+                read += len(data)
+
+    def _scope_of(self, head: Head) -> Scope:
+        raw_path, _, query = head.target.partition(b"?")
+        if not raw_path.startswith(b"/"):
+            raw_path = _path_of_absolute(raw_path)
+        return {
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": "1.1" if head.is_http_11 else "1.0",
+            "method": head.method,
+            "scheme": "http",
+            "path": _decode(raw_path),
+            "raw_path": raw_path,
+            "query_string": query,
+            "root_path": "",
+            "headers": head.headers,
+            "client": self._client,
+            "server": self._server,
+            "extensions": _EXTENSIONS,
+        }
+
+
+def _decode(raw_path: bytes) -> str:
+    if b"%" in raw_path:
+        raw_path = unquote_to_bytes(raw_path)
+    return raw_path.decode("utf-8", "replace")
+
+
+def _path_of_absolute(target: bytes) -> bytes:
+    """Return the path of a target that names its server; `*` stays."""
+    _, separator, rest = target.partition(b"://")
+    if not separator:
+        return target
+    return b"/" + rest.partition(b"/")[2]
+
+
+def _path_of(target: bytes) -> str:
+    return target.partition(b"?")[0].decode("ascii", "replace")

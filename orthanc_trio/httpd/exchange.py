@@ -1,0 +1,216 @@
+"""One request and its answer: the `receive` and `send` of ASGI over a channel.
+
+The socket is read only when the application asks, and each send returns when the kernel has taken the bytes,
+so neither direction piles up in memory.
+"""
+
+import trio
+
+from .asgi import Message
+from .body import BadBody, Body, ChunkedBody, LengthBody
+from .channel import Channel
+from .head import Head
+from .response import CONTINUE, LAST_CHUNK, Framing, Start, encode_head, read_start
+from .transport import ClientGone
+
+_MAX_PIPELINED_BYTES = 64 * 1024
+_HALF_CLOSE_GRACE_S = 0.5
+_JOINED_BYTES = 64 * 1024
+"""How much of a body is copied behind its head, to leave in one send with it."""
+
+
+class Exchange:
+    """The state of one request-response cycle."""
+
+    def __init__(
+        self, head: Head, channel: Channel, *, keep_alive_lines: bytes | None, max_drained_bytes: int
+    ) -> None:
+        self._head = head
+        self._channel = channel
+        self._keep_alive_lines = keep_alive_lines
+        self._max_drained_bytes = max_drained_bytes
+        self._body: Body = ChunkedBody() if head.is_chunked else LengthBody(head.content_length)
+        self._is_body_told = False
+        self._is_body_broken = False
+        self._must_continue = head.expects_continue
+        self._start: Start | None = None
+        self._framing = Framing.NONE
+        self._remaining = 0
+        self.is_started = False
+        """Whether a byte of the answer left."""
+        self.is_complete = False
+        """Whether all of the answer left."""
+
+    # The request
+
+    async def receive(self) -> Message:
+        """Return the next part of the body; then, when the client leaves, `http.disconnect`."""
+        if self._is_body_broken:
+            return {"type": "http.disconnect"}
+        if not self._body.is_complete:
+            return await self._receive_body()
+        if not self._is_body_told:
+            self._is_body_told = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        if not self.is_complete:
+            await self._until_gone()
+        return {"type": "http.disconnect"}
+
+    async def _receive_body(self) -> Message:
+        try:
+            piece = await self._read_piece()
+        except (ClientGone, BadBody):
+            self._is_body_broken = True
+            return {"type": "http.disconnect"}
+        self._is_body_told = self._body.is_complete
+        return {"type": "http.request", "body": piece, "more_body": not self._body.is_complete}
+
+    async def _read_piece(self) -> bytes:
+        channel = self._channel
+        if self._must_continue:
+            self._must_continue = False
+            if not channel.held and not self.is_started:
+                await channel.send(CONTINUE)
+        while True:
+            data = await channel.read()
+            if not data:
+                raise ClientGone
+            piece, channel.held = self._body.take(data)
+            if piece or self._body.is_complete:
+                return piece
+
+    async def _until_gone(self) -> None:
+        channel = self._channel
+        transport = channel.transport
+        try:
+            while True:
+                if len(channel.held) > _MAX_PIPELINED_BYTES:
+                    await trio.sleep_forever()
+                data = transport.receive_nowait()
+                if data:
+                    channel.held += data
+                elif data is None:
+                    await transport.wait_readable()
+                else:
+                    break
+        except ClientGone:
+            channel.is_lost = True
+            return
+        # Perhaps only the sending side was closed: an answer that is nearly ready still goes out.
+        await trio.sleep(_HALF_CLOSE_GRACE_S)
+        channel.is_lost = True
+
+    async def drain(self) -> bool:
+        """Read the rest of the body away; return whether the connection can go on."""
+        if self._is_body_hopeless:
+            return False
+        drained = 0
+        try:
+            while not self._body.is_complete and drained <= self._max_drained_bytes:
+                drained += len(await self._read_piece())
+        except (ClientGone, BadBody):
+            return False
+        return self._body.is_complete
+
+    @property
+    def _is_body_hopeless(self) -> bool:
+        """Whether what is left of the body is too long to read away, or will perhaps never come."""
+        is_long = self._body.remaining > self._max_drained_bytes
+        return is_long or self._is_body_broken or self._must_continue
+
+    @property
+    def has_unread_body(self) -> bool:
+        """Whether the client may still be sending."""
+        return not self._body.is_complete
+
+    # The answer
+
+    @property
+    def must_close(self) -> bool:
+        """Whether the answer said that the connection ends."""
+        return self._keep_alive_lines is None
+
+    async def send(self, message: Message) -> None:
+        """Send a message of the application. Raises ClientGone, an OSError, when the client has left."""
+        match message["type"]:
+            case "http.response.body":
+                body = message.get("body", b"")
+                await self._send_body(body, is_last=not message.get("more_body", False))
+            case "http.response.start":
+                if self._start is not None:
+                    raise RuntimeError("an answer was started twice")
+                self._start = read_start(message["status"], message.get("headers", ()))
+            case "http.response.zerocopysend":
+                await self._send_file(message)
+            case other:
+                raise RuntimeError(f"unexpected message {other}")
+
+    async def fail(self) -> None:
+        """Send the answer to an application that could not make one."""
+        self._start = Start(500, [], must_close=True)
+        await self._send_body(b"", is_last=True)
+
+    async def _send_body(self, body: bytes, *, is_last: bool) -> None:
+        head = b"" if self.is_started else self._begin(len(body) if is_last else None)
+        if self.is_complete:
+            raise RuntimeError("a body goes on after its end")
+        if self._framing is Framing.NONE:
+            body = b""
+        elif self._framing is Framing.LENGTH:
+            self._count(len(body), is_last=is_last)
+        elif self._framing is Framing.CHUNKED:
+            body = _chunk(body, is_last=is_last)
+        if len(body) <= _JOINED_BYTES:
+            await self._send(head + body)
+        else:
+            await self._send(head + body[:_JOINED_BYTES])
+            await self._send(memoryview(body)[_JOINED_BYTES:])
+        self.is_complete = is_last
+
+    async def _send_file(self, message: Message) -> None:
+        count: int = message["count"]
+        is_last = not message.get("more_body", False)
+        if not self.is_started:
+            await self._channel.send(self._begin(count if is_last else None), more=True)
+        if self._framing is Framing.LENGTH:
+            self._count(count, is_last=is_last)
+            await self._channel.send_file(message["file"], message.get("offset", 0), count)
+        elif self._framing is not Framing.NONE:
+            raise RuntimeError("a file needs an answer with a length")
+        self.is_complete = is_last
+
+    def _begin(self, whole_length: int | None) -> bytes:
+        start = self._start
+        if start is None:
+            raise RuntimeError("a body came before its answer was started")
+        self._framing = self._choose_framing(start, whole_length)
+        if start.must_close or self._framing is Framing.CLOSE or self._is_body_hopeless:
+            self._keep_alive_lines = None
+        self._remaining = start.length or 0
+        data = encode_head(start, self._framing, self._keep_alive_lines)
+        self.is_started = True
+        return data
+
+    def _choose_framing(self, start: Start, whole_length: int | None) -> Framing:
+        if self._head.method == "HEAD" or start.status < 200 or start.status in (204, 304):
+            return Framing.NONE
+        if start.length is None and whole_length is not None:
+            start.length = whole_length
+            start.headers.append((b"Content-Length", b"%d" % whole_length))
+        if start.length is not None:
+            return Framing.LENGTH
+        return Framing.CHUNKED if self._head.is_http_11 else Framing.CLOSE
+
+    def _count(self, size: int, *, is_last: bool) -> None:
+        self._remaining -= size
+        if self._remaining < 0 or (is_last and self._remaining):
+            raise RuntimeError("a body has not the length that its answer announced")
+
+    async def _send(self, data: bytes | memoryview) -> None:
+        if data:
+            await self._channel.send(data)
+
+
+def _chunk(body: bytes, *, is_last: bool) -> bytes:
+    end = LAST_CHUNK if is_last else b""
+    return b"%x\r\n%b\r\n%b" % (len(body), body, end) if body else end

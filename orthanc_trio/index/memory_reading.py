@@ -1,0 +1,203 @@
+"""Reading from memory. Each method as in `transaction.py`."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from ..model.event import Change, ChangeType
+from ..model.resource import (
+    Attachment,
+    AttachmentType,
+    Facts,
+    LeafInstance,
+    Metadata,
+    ResourceLevel,
+    ResourceRef,
+    Statistics,
+)
+from .memory_state import MemoryState, Node
+from .transaction import ChangesPage, Row
+
+_SOP_INSTANCE_UID = "0008,0018"
+_INSTANCE_NUMBER = "0020,0013"
+
+
+class MemoryReadTransaction:
+    """A ReadTransaction: nothing else runs while it is used, so its view is consistent."""
+
+    def __init__(self, state: MemoryState) -> None:
+        self._state = state
+
+    def find(self, id: str) -> Row | None:
+        """Return the row of an Orthanc identifier, whatever its level."""
+        node = self._node(id)
+        return Row(node.row, node.level, node.parent_row) if node else None
+
+    def ids(self, level: ResourceLevel, since: int = 0, limit: int | None = None) -> list[str]:
+        """Return identifiers of a level, ascending."""
+        return sorted(self._state.levels[level])[since : None if limit is None else since + limit]
+
+    def facts(self, id: str, level: ResourceLevel | None = None) -> Facts | None:
+        """Return all about one resource."""
+        node = self._node(id)
+        return self._facts(node) if node and level in (None, node.level) else None
+
+    def facts_of(self, ids: Sequence[str]) -> list[Facts]:
+        """Return the facts of many resources, in the order of `ids`."""
+        found = (self.facts(id) for id in ids)
+        return [facts for facts in found if facts is not None]
+
+    def descendants(self, id: str, level: ResourceLevel) -> list[str]:
+        """Return the identifiers of the descendants at a lower level, ascending."""
+        node = self._node(id)
+        if node is None or node.level >= level:
+            return []
+        return sorted(below.id for below in self._tree(node) if below.level is level)
+
+    def ancestors(self, id: str) -> list[ResourceRef]:
+        """Return the chain of parents, from the bottom up."""
+        node = self._node(id)
+        return [ResourceRef(up.level, up.id) for up in self._chain(node)] if node else []
+
+    def leaves(self, id: str) -> list[LeafInstance]:
+        """Return all instances below that have a DICOM file."""
+        node = self._node(id)
+        if node is None:
+            return []
+        leaves = [self._leaf(below) for below in self._tree(node) if below.level is ResourceLevel.INSTANCE]
+        return sorted(
+            (leaf for leaf in leaves if leaf),
+            key=lambda leaf: (leaf.patient_id, leaf.study_id, leaf.series_id, leaf.id),
+        )
+
+    def attachments(self, row: int) -> list[Attachment]:
+        """Return the attachments of a resource, by number."""
+        return [attachment for _, attachment in sorted(self._state.attachments.get(row, {}).items())]
+
+    def statistics(self) -> Statistics:
+        """Return the totals."""
+        totals = self._state.totals
+        counts = {level: len(ids) for level, ids in self._state.levels.items()}
+        return _statistics(counts, totals.disk_size, totals.uncompressed_size)
+
+    def statistics_of(self, id: str) -> Statistics | None:
+        """Return counts and sizes of a resource with all its descendants."""
+        node = self._node(id)
+        if node is None:
+            return None
+        counts = dict.fromkeys(ResourceLevel, 0)
+        files: list[Attachment] = []
+        for below in self._tree(node):
+            counts[below.level] += 1
+            files.extend(self._state.attachments[below.row].values())
+        return _statistics(counts, sum(f.size for f in files), sum(f.uncompressed_size for f in files))
+
+    def changes(
+        self,
+        *,
+        since: int = 0,
+        to: int | None = None,
+        types: Iterable[ChangeType] = (),
+        limit: int,
+        from_end: bool = False,
+    ) -> ChangesPage:
+        """Return a page of the log of changes."""
+        wanted = frozenset(types) or frozenset(ChangeType)
+        found = [
+            seq
+            for seq, entry in self._state.changes.items()
+            if since < seq and (to is None or seq <= to) and entry.type in wanted
+        ]
+        page = sorted(found, reverse=from_end)[:limit]
+        return ChangesPage(
+            changes=tuple(self._change(seq) for seq in sorted(page)),
+            is_done=len(found) <= limit,
+            last_seq=self._state.totals.last_seq,
+        )
+
+    def forgotten_files(self, limit: int) -> list[str]:
+        """Return keys of files that still have to be deleted, oldest first."""
+        forgotten = self._state.forgotten
+        return sorted(forgotten, key=forgotten.__getitem__)[:limit]
+
+    def known_files(self, keys: Sequence[str]) -> set[str]:
+        """Return those of `keys` that an attachment bears."""
+        return {key for key in keys if key in self._state.files}
+
+    def load_jobs(self) -> list[bytes]:
+        """Return all saved job records."""
+        return list(self._state.jobs.values())
+
+    def load_plan(self, job_id: str) -> bytes | None:
+        """Return the saved plan of a job."""
+        return self._state.plans.get(job_id)
+
+    def get_property(self, name: str) -> str | None:
+        """Return a property of the whole index."""
+        return self._state.properties.get(name)
+
+    def _node(self, id: str) -> Node | None:
+        row = self._state.rows.get(id)
+        return None if row is None else self._state.nodes[row]
+
+    def _chain(self, node: Node) -> Iterator[Node]:
+        """Yield the ancestors, from the bottom up."""
+        while node.parent_row is not None:
+            node = self._state.nodes[node.parent_row]
+            yield node
+
+    def _tree(self, node: Node) -> Iterator[Node]:
+        """Yield the node and all that is below it."""
+        yield node
+        for row in self._state.children[node.row].values():
+            yield from self._tree(self._state.nodes[row])
+
+    def _facts(self, node: Node) -> Facts:
+        state, row = self._state, node.row
+        parent = None if node.parent_row is None else state.nodes[node.parent_row]
+        children = sorted(state.children[row].items())
+        is_series = node.level is ResourceLevel.SERIES
+        is_instance = node.level is ResourceLevel.INSTANCE
+        return Facts(
+            level=node.level,
+            id=node.id,
+            parent=parent.id if parent else None,
+            tags=dict(node.tags),
+            metadata=dict(state.metadata[row]),
+            children=tuple(id for id, _ in children),
+            patient_tags=dict(parent.tags) if parent and node.level is ResourceLevel.STUDY else None,
+            indexes_in_series=tuple(
+                state.metadata[child].get(Metadata.INDEX_IN_SERIES) for _, child in children if is_series
+            ),
+            dicom=state.attachments[row].get(AttachmentType.DICOM) if is_instance else None,
+        )
+
+    def _leaf(self, node: Node) -> LeafInstance | None:
+        attachment = self._state.attachments[node.row].get(AttachmentType.DICOM)
+        if attachment is None:
+            return None
+        series, study, patient = self._chain(node)
+        return LeafInstance(
+            patient_id=patient.id,
+            study_id=study.id,
+            series_id=series.id,
+            id=node.id,
+            sop_instance_uid=node.tags.get(_SOP_INSTANCE_UID, ""),
+            instance_number=node.tags.get(_INSTANCE_NUMBER),
+            transfer_syntax=self._state.metadata[node.row].get(Metadata.TRANSFER_SYNTAX, ""),
+            attachment=attachment,
+        )
+
+    def _change(self, seq: int) -> Change:
+        entry = self._state.changes[seq]
+        node = self._state.nodes[entry.row]
+        return Change(seq=seq, type=entry.type, level=node.level, id=node.id, date=entry.date)
+
+
+def _statistics(counts: dict[ResourceLevel, int], disk_size: int, uncompressed_size: int) -> Statistics:
+    return Statistics(
+        patients=counts[ResourceLevel.PATIENT],
+        studies=counts[ResourceLevel.STUDY],
+        series=counts[ResourceLevel.SERIES],
+        instances=counts[ResourceLevel.INSTANCE],
+        disk_size=disk_size,
+        uncompressed_size=uncompressed_size,
+    )

@@ -1,0 +1,99 @@
+"""The facts of resources: as many queries for a page as for one resource."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from ..model.resource import Attachment, AttachmentType, Facts, Metadata, ResourceLevel
+from .sqlite_connection import LEVELS, Statements, as_json
+
+T = TypeVar("T")
+
+_decode_tags = msgspec.json.Decoder(dict[str, str]).decode
+
+# CROSS JOIN keeps the short list outside and the big table inside.
+_RESOURCES = """
+    SELECT r.row, r.level, r.id, r.tags, r.is_protected, up.id, up.tags
+    FROM json_each(?) AS wanted CROSS JOIN resources AS r ON r.id = wanted.value
+    LEFT JOIN resources AS up ON up.row = r.parent
+    ORDER BY wanted.key"""
+_METADATA = """
+    SELECT m.row, m.type, m.value
+    FROM json_each(?) AS wanted CROSS JOIN metadata AS m ON m.row = wanted.value"""
+_LABELS = """
+    SELECT l.row, l.label
+    FROM json_each(?) AS wanted CROSS JOIN labels AS l ON l.row = wanted.value
+    ORDER BY l.row, l.label"""
+_CHILDREN = f"""
+    SELECT child.parent, child.id, number.value
+    FROM json_each(?) AS wanted CROSS JOIN resources AS child ON child.parent = wanted.value
+    LEFT JOIN metadata AS number ON number.row = child.row AND number.type = {int(Metadata.INDEX_IN_SERIES)}
+    ORDER BY child.parent, child.id"""
+_FILES = f"""
+    SELECT a.row, a.type, a.uuid, a.size, a.uncompressed_size, a.compression, a.md5, a.uncompressed_md5
+    FROM json_each(?) AS wanted
+    CROSS JOIN attachments AS a ON a.row = wanted.value AND a.type = {int(AttachmentType.DICOM)}"""
+
+
+def attachment(columns: Sequence[Any]) -> Attachment:
+    """Return an attachment from its columns: type, uuid, size, uncompressed_size, compression and MD5s."""
+    type, uuid, size, uncompressed_size, compression, md5, uncompressed_md5 = columns
+    return Attachment(
+        type=type,
+        uuid=uuid,
+        size=size,
+        uncompressed_size=uncompressed_size,
+        compression=compression,
+        md5=md5,
+        uncompressed_md5=uncompressed_md5,
+    )
+
+
+class _Details:
+    """All that lies outside the table of resources, by row."""
+
+    def __init__(self, sql: Statements, rows: Sequence[int], instances: Sequence[int]) -> None:
+        wanted = (as_json(rows),)
+        children = sql.all(_CHILDREN, wanted)
+        self.children = _grouped((parent, id) for parent, id, _ in children)
+        self.indexes = _grouped((parent, index) for parent, _, index in children)
+        self.labels = _grouped(sql.all(_LABELS, wanted))
+        self.metadata: defaultdict[int, dict[int, str]] = defaultdict(dict)
+        for row, type, value in sql.all(_METADATA, wanted):
+            self.metadata[row][type] = value
+        files = sql.all(_FILES, (as_json(instances),)) if instances else []
+        self.files = {columns[0]: attachment(columns[1:]) for columns in files}
+
+
+def load_facts(sql: Statements, ids: Sequence[str]) -> list[Facts]:
+    """Return the facts of the resources of `ids` that exist, in this order."""
+    found = sql.all(_RESOURCES, (as_json(ids),))
+    instances = [columns[0] for columns in found if columns[1] == ResourceLevel.INSTANCE]
+    details = _Details(sql, [columns[0] for columns in found], instances)
+    return [_facts(columns, details) for columns in found]
+
+
+def _facts(columns: Sequence[Any], details: _Details) -> Facts:
+    row, level, id, tags, is_protected, parent, parent_tags = columns
+    return Facts(
+        level=LEVELS[level],
+        id=id,
+        parent=parent,
+        tags=_decode_tags(tags),
+        metadata=details.metadata[row],
+        children=tuple(details.children[row]),
+        labels=tuple(details.labels[row]),
+        patient_tags=_decode_tags(parent_tags) if level == ResourceLevel.STUDY and parent_tags else None,
+        indexes_in_series=tuple(details.indexes[row]) if level == ResourceLevel.SERIES else (),
+        dicom=details.files.get(row),
+        is_protected=bool(is_protected),
+    )
+
+
+def _grouped(pairs: Iterable[tuple[int, T]]) -> defaultdict[int, list[T]]:
+    groups: defaultdict[int, list[T]] = defaultdict(list)
+    for row, value in pairs:
+        groups[row].append(value)
+    return groups

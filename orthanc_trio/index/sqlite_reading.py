@@ -1,0 +1,251 @@
+"""Reading from SQLite. Lists go into statements as one JSON text, so the number of queries is bounded."""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from ..model.event import Change, ChangeType
+from ..model.resource import Attachment, Facts, LeafInstance, ResourceLevel, ResourceRef, Statistics
+from .sqlite_connection import LEVELS, Statements, as_json
+from .sqlite_facts import attachment, load_facts
+from .transaction import ChangesPage, Row
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+_MAX_INTEGER = (1 << 63) - 1
+_CHANGE_TYPES = {int(type): type for type in ChangeType}
+
+# The resource of a row and all that is below it, at the parameter's level or above.
+TREE = """
+    WITH RECURSIVE tree (row, level, id) AS (
+        SELECT row, level, id FROM resources WHERE row = ?
+        UNION ALL
+        SELECT child.row, child.level, child.id
+        FROM tree JOIN resources AS child ON child.parent = tree.row
+    )"""
+
+_ANCESTORS = """
+    WITH RECURSIVE chain (level, id, parent) AS (
+        SELECT level, id, parent FROM resources WHERE row = ?
+        UNION ALL
+        SELECT up.level, up.id, up.parent FROM chain JOIN resources AS up ON up.row = chain.parent
+    )
+    SELECT level, id FROM chain ORDER BY level DESC"""
+
+_LEAVES = """
+    SELECT patient.id, study.id, series.id, instance.id, instance.tags, coalesce(syntax.value, ''),
+        file.type, file.uuid, file.size, file.uncompressed_size, file.compression, file.md5,
+        file.uncompressed_md5
+    FROM resources AS patient
+    JOIN resources AS study ON study.parent = patient.row
+    JOIN resources AS series ON series.parent = study.row
+    JOIN resources AS instance ON instance.parent = series.row
+    JOIN attachments AS file ON file.row = instance.row AND file.type = 1
+    LEFT JOIN metadata AS syntax ON syntax.row = instance.row AND syntax.type = 9
+    WHERE {level}.row = ?
+    ORDER BY patient.id, study.id, series.id, instance.id"""
+_LEAVES_OF = {level: _LEAVES.format(level=level.name.lower()) for level in ResourceLevel}
+
+_CHANGES = """
+    SELECT c.seq, c.type, r.level, r.id, c.date
+    FROM changes AS c CROSS JOIN resources AS r ON r.row = c.row
+    WHERE c.seq > ? AND c.seq <= ? {types}
+    ORDER BY c.seq {direction} LIMIT ?"""
+_OF_TYPES = "AND c.type IN (SELECT value FROM json_each(?))"
+
+
+class _LeafTags(msgspec.Struct):
+    sop_instance_uid: str = msgspec.field(name="0008,0018", default="")
+    instance_number: str | None = msgspec.field(name="0020,0013", default=None)
+
+
+_decode_leaf_tags = msgspec.json.Decoder(_LeafTags).decode
+
+
+class SqliteReadTransaction:
+    """A ReadTransaction on one connection that is in a transaction. Each row as in `transaction.py`."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._sql = Statements(connection)
+
+    def find(self, id: str) -> Row | None:
+        """Return the row of an Orthanc identifier, whatever its level."""
+        try:
+            found = self._sql.one("SELECT row, level, parent FROM resources WHERE id = ?", (id,))
+        except UnicodeEncodeError:  # half of a surrogate pair, which no identifier holds
+            return None
+        return Row(found[0], LEVELS[found[1]], found[2]) if found else None
+
+    def ids(self, level: ResourceLevel, since: int = 0, limit: int | None = None) -> list[str]:
+        """Return identifiers of a level, ascending."""
+        return self._sql.column(
+            "SELECT id FROM resources WHERE level = ? ORDER BY id LIMIT ? OFFSET ?",
+            (int(level), _bounded(limit), _bounded(since)),
+        )
+
+    def facts(self, id: str, level: ResourceLevel | None = None) -> Facts | None:
+        """Return all about one resource."""
+        found = load_facts(self._sql, [id])
+        return found[0] if found and level in (None, found[0].level) else None
+
+    def facts_of(self, ids: Sequence[str]) -> list[Facts]:
+        """Return the facts of many resources, with a fixed number of queries."""
+        return load_facts(self._sql, ids)
+
+    def descendants(self, id: str, level: ResourceLevel) -> list[str]:
+        """Return the identifiers of the descendants at a lower level, ascending."""
+        found = self.find(id)
+        if found is None or found.level >= level:
+            return []
+        sql = f"{TREE} SELECT id FROM tree WHERE level = ? ORDER BY id"
+        return self._sql.column(sql, (found.row, int(level)))
+
+    def ancestors(self, id: str) -> list[ResourceRef]:
+        """Return the chain of parents, from the bottom up."""
+        found = self.find(id)
+        if found is None or found.parent_row is None:
+            return []
+        chain = self._sql.all(_ANCESTORS, (found.parent_row,))
+        return [ResourceRef(LEVELS[level], id) for level, id in chain]
+
+    def leaves(self, id: str) -> list[LeafInstance]:
+        """Return all instances below that have a DICOM file, in one query."""
+        found = self.find(id)
+        return (
+            []
+            if found is None
+            else [_leaf(row) for row in self._sql.all(_LEAVES_OF[found.level], (found.row,))]
+        )
+
+    def attachments(self, row: int) -> list[Attachment]:
+        """Return the attachments of a resource, by number."""
+        found = self._sql.all(
+            "SELECT type, uuid, size, uncompressed_size, compression, md5, uncompressed_md5"
+            " FROM attachments WHERE row = ? ORDER BY type",
+            (row,),
+        )
+        return [attachment(columns) for columns in found]
+
+    def statistics(self) -> Statistics:
+        """Return the totals, which are kept and not counted."""
+        return _statistics(
+            self._sql.one(
+                "SELECT patients, studies, series, instances, disk_size, uncompressed_size FROM statistics"
+            )
+        )
+
+    def statistics_of(self, id: str) -> Statistics | None:
+        """Return counts and sizes of a resource with all its descendants."""
+        found = self.find(id)
+        if found is None:
+            return None
+        counts = dict(self._sql.all(f"{TREE} SELECT level, count(*) FROM tree GROUP BY level", (found.row,)))
+        sizes = self._sql.one(
+            f"{TREE} SELECT coalesce(sum(size), 0), coalesce(sum(uncompressed_size), 0)"
+            " FROM tree CROSS JOIN attachments USING (row)",
+            (found.row,),
+        )
+        return _statistics([*(counts.get(int(level), 0) for level in ResourceLevel), *sizes])
+
+    def changes(
+        self,
+        *,
+        since: int = 0,
+        to: int | None = None,
+        types: Iterable[ChangeType] = (),
+        limit: int,
+        from_end: bool = False,
+    ) -> ChangesPage:
+        """Return a page of the log of changes."""
+        wanted = [int(type) for type in types]
+        sql = _CHANGES.format(types=_OF_TYPES if wanted else "", direction="DESC" if from_end else "ASC")
+        arguments = [_bounded(since), _MAX_INTEGER if to is None else _bounded(to)]
+        # One more than asked for, to know whether there is more.
+        found = self._sql.all(
+            sql, (*arguments, *([as_json(wanted)] if wanted else []), min(limit, _MAX_INTEGER - 1) + 1)
+        )
+        page = found[:limit]
+        return ChangesPage(
+            changes=tuple(_change(row) for row in (reversed(page) if from_end else page)),
+            is_done=len(found) <= limit,
+            last_seq=self._last_seq(),
+        )
+
+    def _last_seq(self) -> int:
+        found = self._sql.one("SELECT seq FROM sqlite_sequence WHERE name = 'changes'")
+        return found[0] if found else 0
+
+    def forgotten_files(self, limit: int) -> list[str]:
+        """Return keys of files that still have to be deleted, oldest first."""
+        return self._sql.column(
+            "SELECT uuid FROM forgotten_files ORDER BY number LIMIT ?", (_bounded(limit),)
+        )
+
+    def known_files(self, keys: Sequence[str]) -> set[str]:
+        """Return those of `keys` that an attachment bears."""
+        return set(
+            self._sql.column(
+                "SELECT uuid FROM json_each(?) AS wanted CROSS JOIN attachments ON uuid = wanted.value",
+                (as_json(keys),),
+            )
+        )
+
+    def load_jobs(self) -> list[bytes]:
+        """Return all saved job records."""
+        return self._sql.column("SELECT record FROM jobs")
+
+    def load_plan(self, job_id: str) -> bytes | None:
+        """Return the saved plan of a job."""
+        found = self._sql.one("SELECT plan FROM plans WHERE job_id = ?", (job_id,))
+        return found[0] if found else None
+
+    def get_property(self, name: str) -> str | None:
+        """Return a property of the whole index."""
+        found = self._sql.one("SELECT value FROM properties WHERE name = ?", (name,))
+        return found[0] if found else None
+
+
+def _bounded(number: int | None) -> int:
+    # Numbers come from URLs, and SQLite has 64 bits. LIMIT -1 is no limit.
+    return -1 if number is None else min(number, _MAX_INTEGER)
+
+
+def _leaf(columns: Sequence[Any]) -> LeafInstance:
+    tags = _decode_leaf_tags(columns[4])
+    return LeafInstance(
+        patient_id=columns[0],
+        study_id=columns[1],
+        series_id=columns[2],
+        id=columns[3],
+        sop_instance_uid=tags.sop_instance_uid,
+        instance_number=tags.instance_number,
+        transfer_syntax=columns[5],
+        attachment=attachment(columns[6:]),
+    )
+
+
+def _statistics(numbers: Sequence[int]) -> Statistics:
+    patients, studies, series, instances, disk_size, uncompressed_size = numbers
+    return Statistics(
+        patients=patients,
+        studies=studies,
+        series=series,
+        instances=instances,
+        disk_size=disk_size,
+        uncompressed_size=uncompressed_size,
+    )
+
+
+def _change(columns: Sequence[Any]) -> Change:
+    seq, type, level, id, date = columns
+    return Change(
+        seq=seq,
+        type=_CHANGE_TYPES[type],
+        level=LEVELS[level],
+        id=id,
+        date=EPOCH + timedelta(microseconds=date),
+    )

@@ -1,0 +1,232 @@
+"""The engine: takes jobs, runs the best ones in its slots, and stops in good order.
+
+Decisions are made in synchronous code (registry, states); this carries them out. What a step raises never
+gets here. Any exception that does is a bug: it rises and ends the process, after a last save.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from enum import Enum
+from typing import Final
+from uuid import uuid4
+
+import msgspec
+import trio
+from msgspec import Raw, Struct
+
+from ..model.errors import DatabaseUnavailable, OrthancError, ParameterOutOfRange
+from ..model.event import Event
+from ..model.job import JobRecord, JobState
+from .attempt import AnyKind, Attempt, InWorker
+from .control import JobsControl
+from .journal import JobsStore, Journal
+from .ledger import Ledger
+from .outputs import Outputs
+from .registry import JobsRegistry
+from .states import Move, moved
+
+CLOSE_TIMEOUT_S: Final = 10.0
+_MAX_PRIORITY: Final = 2**63
+
+_logger = logging.getLogger(__name__)
+
+
+class Signal(Enum):
+    """What a probe is told, besides the events that everybody gets."""
+
+    ATTEMPT_BEGUN = "begun"
+    ATTEMPT_ENDED = "ended"
+    """The slot is back."""
+
+
+Probe = Callable[[Signal, str], None]
+
+
+class JobsEngine(JobsControl):
+    """Runs jobs. Other methods may be called once `run` has started, and until it ends."""
+
+    def __init__(
+        self,
+        kinds: Iterable[AnyKind],
+        store: JobsStore,
+        outputs: Outputs,
+        publish: Callable[[Event], None],
+        *,
+        concurrent_jobs: int,
+        history_size: int,
+        now: Callable[[], datetime],
+        in_worker: InWorker,
+        restores: bool = True,
+        probe: Probe | None = None,
+    ) -> None:
+        registry = JobsRegistry(history_size=history_size)
+        super().__init__(Ledger(registry, Journal(store), outputs, publish, now))
+        self._kinds = {kind.name: kind for kind in kinds}
+        self._in_worker = in_worker
+        self._restores = restores
+        self._probe = probe
+        self.slots = trio.CapacityLimiter(concurrent_jobs)
+        """One token per running job, borrowed on behalf of its id."""
+        self._is_stopping = False
+        self._stopped = trio.Event()
+
+    def get(self, job_id: str) -> JobRecord | None:
+        """Return a job as it is now, or None."""
+        return self._ledger.registry.find(job_id)
+
+    def records(self) -> list[JobRecord]:
+        """Return all jobs, sorted by id."""
+        return self._ledger.registry.records()
+
+    def count(self, state: JobState) -> int:
+        """Return the number of jobs in a state; cheap."""
+        return self._ledger.registry.count(state)
+
+    async def submit(
+        self,
+        kind_name: str,
+        args: Struct,
+        *,
+        priority: int = 0,
+        user_data: Raw | None = None,
+        is_durable: bool = True,
+        sink: trio.abc.SendChannel[bytes] | None = None,
+    ) -> JobRecord:
+        """Make a job, and return its record when it is saved. The highest priority runs first.
+
+        `sink` is closed at the end of the job; of a submission that failed it stays with the caller. A caller
+        that is cancelled before the return leaves no job.
+        Raises what the kind's `check` and the store raise, ParameterOutOfRange, and DatabaseUnavailable while
+        the engine stops; then there is no job.
+        """
+        if not -_MAX_PRIORITY <= priority < _MAX_PRIORITY:
+            raise ParameterOutOfRange("Priority")
+        content = await self._kinds[kind_name].check(args)
+        if self._is_stopping:
+            raise DatabaseUnavailable
+        now = self._ledger.now()
+        record = JobRecord(
+            id=str(uuid4()),
+            kind=kind_name,
+            args=Raw(msgspec.json.encode(args)),
+            state=JobState.PENDING,
+            priority=priority,
+            sequence=self._ledger.registry.take_sequence(),
+            created=now,
+            changed=now,
+            content=content,
+            user_data=None if user_data is None else user_data.copy(),
+            is_durable=is_durable,
+        )
+        await self._ledger.admit(record, sink)
+        self._fill_slots()
+        return record
+
+    async def wait(self, job_id: str) -> JobRecord:
+        """Return the record of a job once it is completed, as it was at that moment.
+
+        A failed or cancelled job is returned like any other; a paused one is waited for. Raises
+        InexistentItem if the job is unknown or is not kept in the history, DatabaseUnavailable if the engine
+        stops first.
+        """
+        return await self._ledger.wait(job_id)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Take over the saved jobs and run the engine until `stop`; started when jobs can be submitted."""
+        if self._restores:
+            await self._ledger.restore(self._kinds)
+        else:
+            await self._ledger.start_empty()
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                for task in (self._ledger.journal.run, self._ledger.outputs.run, self._ledger.run):
+                    nursery.start_soon(task)
+                self._fill_slots()
+                task_status.started()
+        finally:
+            self._is_stopping = True
+            self._nursery = None
+            with trio.move_on_after(CLOSE_TIMEOUT_S, shield=True) as scope:
+                await self._ledger.close()
+            if scope.cancelled_caught:
+                _logger.error("The last save of the jobs took too long")
+            self._stopped.set()
+
+    async def stop(self, grace_s: float) -> None:
+        """Stop and return when all is saved.
+
+        Running jobs reach a boundary, or after `grace_s` are cancelled, and will go on from there at the next
+        start. Callers of `wait` get DatabaseUnavailable.
+        """
+        self._is_stopping = True
+        self._ledger.abandon(except_for=self._attempts)
+        deadline = trio.current_time() + grace_s
+        for attempt in self._attempts.values():
+            attempt.stop_by(deadline)
+        self._end_if_idle()
+        await self._stopped.wait()
+
+    def _attempt(self, record: JobRecord) -> Attempt:
+        kind, sink = self._kinds[record.kind], self._ledger.sink(record.id)
+        return Attempt(record, kind, self._ledger, in_worker=self._in_worker, sink=sink)
+
+    def _fill_slots(self) -> None:
+        """Start the best jobs, as many as there are free slots. Nothing waits here, so priority decides."""
+        while not self._is_stopping and self.slots.available_tokens:
+            record = self._ledger.begin()
+            if record is None:
+                return
+            assert self._nursery is not None
+            self.slots.acquire_on_behalf_of_nowait(record.id)
+            attempt = self._attempts[record.id] = self._attempt(record)
+            self._nursery.start_soon(self._conduct, attempt, name=f"job {record.id}")
+
+    async def _conduct(self, attempt: Attempt) -> None:
+        """Run an attempt and make its ending true. The slot is held until that is saved.
+
+        So there are never more jobs in Running than slots.
+        """
+        self._signal(Signal.ATTEMPT_BEGUN, attempt.record.id)
+        record: JobRecord | None = None
+        try:
+            ending = await attempt.run()
+            record = moved(attempt.record, ending.move, self._ledger.now(), **ending.changes)
+            await self._save_ending(attempt, record)
+        finally:
+            # Also if the engine itself is being cancelled: what was decided stands.
+            self._release(attempt, record)
+        if record.state is JobState.RETRY and self._nursery is not None:
+            self._nursery.start_soon(self._wake_later, record)
+        self._fill_slots()
+        self._end_if_idle()
+
+    async def _save_ending(self, attempt: Attempt, record: JobRecord) -> None:
+        if record.state.is_completed:
+            await self._ledger.close_sink(record.id)
+        try:
+            await self._ledger.journal.save(record)
+        except OrthancError as exc:
+            # The journal tries again. Nobody is left waiting for it: the worst is that a crash before then
+            # repeats a step.
+            _logger.error("The end of a job cannot be saved now (%s)", exc.code.description)
+        if record.state is JobState.FAILURE:
+            await attempt.discard()
+
+    def _release(self, attempt: Attempt, record: JobRecord | None) -> None:
+        if record is None:
+            record = moved(attempt.record, Move.INTERRUPT, self._ledger.now())
+            self._ledger.journal.note(record)
+        del self._attempts[record.id]
+        self.slots.release_on_behalf_of(record.id)
+        self._ledger.settle(record)
+        self._signal(Signal.ATTEMPT_ENDED, record.id)
+
+    def _end_if_idle(self) -> None:
+        if self._is_stopping and not self._attempts and self._nursery is not None:
+            self._nursery.cancel_scope.cancel()
+
+    def _signal(self, signal: Signal, job_id: str) -> None:
+        if self._probe is not None:
+            self._probe(signal, job_id)

@@ -1,0 +1,224 @@
+"""What of the jobs is saved, and when.
+
+Submission, control and end are saved at once and awaited; boundaries are saved lazily, those of all jobs
+together. One record is never in two saves at the same time, so an older state cannot overtake a newer one.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, Protocol
+
+import msgspec
+import trio
+from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec.structs import replace
+
+from ..model.errors import OrthancError
+from ..model.job import JobRecord
+
+LAZY_DELAY_S: Final = 0.1
+RETRY_DELAY_S: Final = 1.0
+
+_logger = logging.getLogger(__name__)
+
+
+class _Saved(Struct, frozen=True):
+    """A record as it lies in the store. msgspec decodes no `Raw | None`, so these two fields are apart."""
+
+    record: JobRecord
+    cursor: Raw | UnsetType = UNSET
+    user_data: Raw | UnsetType = UNSET
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(_Saved)
+
+
+def encode_record(record: JobRecord) -> bytes:
+    """Return the record as the store keeps it."""
+    bare = replace(record, cursor=None, user_data=None)
+    cursor, user_data = record.cursor, record.user_data
+    return _encoder.encode(
+        _Saved(bare, UNSET if cursor is None else cursor, UNSET if user_data is None else user_data)
+    )
+
+
+def decode_record(data: bytes) -> JobRecord:
+    """Return what `encode_record` was given. Raises msgspec.MsgspecError if it is not readable."""
+    saved = _decoder.decode(data)
+    return replace(
+        saved.record,
+        cursor=None if saved.cursor is UNSET else saved.cursor,
+        user_data=None if saved.user_data is UNSET else saved.user_data,
+    )
+
+
+class JobsStore(Protocol):
+    """Where records and plans are kept. Each call returns when its effect is durable."""
+
+    async def save(self, records: Mapping[str, bytes], removed: Sequence[str]) -> None:
+        """Insert or replace `records` by id, and drop `removed` with their plans: all or nothing."""
+        ...
+
+    async def load(self) -> list[bytes]:
+        """Return all saved records, in no order."""
+        ...
+
+    async def save_plan(self, job_id: str, plan: bytes | None) -> None:
+        """Save or (None) drop the plan of a job."""
+        ...
+
+    async def load_plan(self, job_id: str) -> bytes | None:
+        """Return the saved plan of a job."""
+        ...
+
+
+class UnsavedStore:
+    """The store of `SaveJobs: false`: it shows what an earlier run saved, and writes nothing."""
+
+    def __init__(self, earlier: JobsStore) -> None:
+        self._earlier = earlier
+        self._plans: dict[str, bytes | None] = {}
+
+    async def save(self, records: Mapping[str, bytes], removed: Sequence[str]) -> None:  # noqa: ARG002
+        """Write nothing."""
+        for job_id in removed:
+            self._plans.pop(job_id, None)
+
+    async def load(self) -> list[bytes]:
+        """Return what an earlier run saved."""
+        return await self._earlier.load()
+
+    async def save_plan(self, job_id: str, plan: bytes | None) -> None:
+        """Keep the plan in memory, where a paused job finds it again."""
+        self._plans[job_id] = plan
+
+    async def load_plan(self, job_id: str) -> bytes | None:
+        """Return the plan that this or an earlier run made."""
+        return self._plans[job_id] if job_id in self._plans else await self._earlier.load_plan(job_id)
+
+
+class Journal:
+    """Knows which records are unsaved, and saves them. `run` must run."""
+
+    def __init__(self, store: JobsStore) -> None:
+        self._store = store
+        self._unsaved: dict[str, JobRecord | None] = {}
+        """The newest state of each; None for one that is to be removed."""
+        self._in_flight: dict[str, trio.Event] = {}
+        self._has_work = trio.Event()
+        self._fleeting_plans: dict[str, bytes] = {}
+        """Those of jobs that are never saved."""
+        self._perhaps_planned: set[str] = set()
+        """Restored jobs without a cursor: the crash may have come between the plan and its first cursor."""
+
+    def note(self, record: JobRecord) -> None:
+        """Save `record` soon."""
+        if record.is_durable:
+            self._unsaved[record.id] = record
+            self._has_work.set()
+
+    async def save(self, record: JobRecord) -> None:
+        """Return when `record`, or a newer state of it, is durable. Raises what the store raises.
+
+        After an error or a cancel it is still noted.
+        """
+        if record.is_durable:
+            self._unsaved[record.id] = record
+            await self._write_through(record.id)
+
+    def forget(self, record: JobRecord) -> None:
+        """Remove a job and its plan soon."""
+        self._fleeting_plans.pop(record.id, None)
+        self._perhaps_planned.discard(record.id)
+        if record.is_durable:
+            self._unsaved[record.id] = None
+            self._has_work.set()
+
+    async def erase(self, record: JobRecord) -> None:
+        """Return when a job and its plan are removed. Raises what the store raises."""
+        self.forget(record)
+        await self._write_through(record.id)
+
+    async def save_plan(self, record: JobRecord, plan: bytes) -> None:
+        """Return when the plan is durable."""
+        if record.is_durable:
+            await self._store.save_plan(record.id, plan)
+        else:
+            self._fleeting_plans[record.id] = plan
+
+    async def load_plan(self, record: JobRecord) -> bytes | None:
+        """Return the plan of a job; None if it was not made yet."""
+        if not record.is_durable:
+            return self._fleeting_plans.get(record.id)
+        if record.cursor is None and record.id not in self._perhaps_planned:
+            return None
+        self._perhaps_planned.discard(record.id)
+        return await self._store.load_plan(record.id)
+
+    async def drop_plan(self, record: JobRecord) -> None:
+        """Return when the job has no plan any more."""
+        if record.is_durable:
+            await self._store.save_plan(record.id, None)
+        else:
+            self._fleeting_plans.pop(record.id, None)
+
+    async def load(self) -> list[JobRecord]:
+        """Return what an earlier process saved. An unreadable record is passed over with a warning."""
+        records = []
+        for data in await self._store.load():
+            try:
+                records.append(decode_record(data))
+            except msgspec.MsgspecError:
+                _logger.warning("A saved job cannot be read and is passed over")
+        self._perhaps_planned = {
+            record.id for record in records if record.cursor is None and not record.state.is_completed
+        }
+        return records
+
+    async def run(self) -> None:
+        """Save what was noted, forever. An error of the store is logged, and the save tried again."""
+        while True:
+            await self._has_work.wait()
+            await trio.sleep(LAZY_DELAY_S)
+            self._has_work = trio.Event()
+            try:
+                await self._write(set(self._unsaved) - set(self._in_flight))
+            except OrthancError as exc:
+                _logger.warning("Jobs cannot be saved now (%s); trying again", exc.code.description)
+                await trio.sleep(RETRY_DELAY_S)
+            if self._unsaved:
+                self._has_work.set()
+
+    async def flush(self) -> None:
+        """Save all that is unsaved: the last save of this process. Raises what the store raises."""
+        for flight in set(self._in_flight.values()):
+            await flight.wait()
+        await self._write(self._unsaved)
+
+    async def _write_through(self, job_id: str) -> None:
+        while (flight := self._in_flight.get(job_id)) is not None:
+            self._has_work.set()  # in case this caller leaves
+            await flight.wait()
+        await self._write([job_id])
+
+    async def _write(self, ids: Iterable[str]) -> None:
+        batch = {job_id: self._unsaved.pop(job_id) for job_id in tuple(ids) if job_id in self._unsaved}
+        if not batch:
+            return
+        flight = trio.Event()
+        self._in_flight.update(dict.fromkeys(batch, flight))
+        is_saved = False
+        try:
+            records = {
+                job_id: encode_record(record) for job_id, record in batch.items() if record is not None
+            }
+            await self._store.save(records, [job_id for job_id in batch if job_id not in records])
+            is_saved = True
+        finally:
+            for job_id in batch:
+                del self._in_flight[job_id]
+            flight.set()
+            if not is_saved:
+                self._unsaved = batch | self._unsaved
+                self._has_work.set()

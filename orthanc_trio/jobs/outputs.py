@@ -1,0 +1,156 @@
+"""The files that jobs leave, such as archives: their names, their limit, their removal.
+
+A file is named by its job (the first 36 characters) and its key. No event depends on a removal, so
+`doom` only notes it; one task removes.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeVar
+
+import trio
+
+from ..model.errors import CannotWriteFile
+from ..model.job import JobOutput, JobRecord
+
+T = TypeVar("T")
+
+_JOB_ID_LENGTH: Final = 36
+
+_logger = logging.getLogger(__name__)
+
+
+def job_of(file: str) -> str:
+    """Return the id of the job that owns an output file."""
+    return file[:_JOB_ID_LENGTH]
+
+
+class Outputs:
+    """The folder of outputs. At most `max_files` finished ones are kept, those used last. `run` must run."""
+
+    def __init__(self, folder: Path, *, max_files: int) -> None:
+        self._folder = folder
+        self._max_files = max_files
+        self._kept: dict[str, None] = {}
+        """Finished files, least recently used first."""
+        self._begun: dict[str, set[str]] = {}
+        """Files that steps were given, by job; they are removed if the job does not finish them."""
+        self._doomed: list[str] = []
+        self._has_work = trio.Event()
+        self._limiter = trio.CapacityLimiter(1)
+
+    def path(self, job_id: str, key: str) -> Path:
+        """Return the file of an output that a step is about to write."""
+        file = f"{job_id}.{key}"
+        self._begun.setdefault(job_id, set()).add(file)
+        return self._folder / file
+
+    def keep(self, job_id: str, outputs: Iterable[JobOutput]) -> list[str]:
+        """Take over the outputs of a job that succeeded, and doom what else it has begun.
+
+        Returns the files that had to make place and are doomed too.
+        """
+        files = [output.file for output in outputs]
+        self.doom(self._begun.pop(job_id, set()).difference(files))
+        self._kept.update(dict.fromkeys(files))
+        return self._evict()
+
+    def touch(self, file: str) -> None:
+        """Note that a finished file is being used."""
+        self._kept[file] = self._kept.pop(file)
+
+    def doom(self, files: Iterable[str]) -> None:
+        """Remove files soon. Those that do not exist are passed over."""
+        for file in files:
+            self._kept.pop(file, None)
+            self._doomed.append(file)
+        if self._doomed:
+            self._has_work.set()
+
+    def doom_all(self, record: JobRecord) -> None:
+        """Remove soon all that a job has left or begun."""
+        self.doom(output.file for output in record.outputs)
+        self.doom(self._begun.pop(record.id, ()))
+
+    async def discard_begun(self, job_id: str) -> None:
+        """Return when the files that a job has begun are removed; it may then begin anew."""
+        files = self._begun.pop(job_id, None)
+        if files:
+            await self._in_thread(partial(self._unlink, files))
+
+    async def open(self, file: str) -> int | None:
+        """Open a finished file for reading; None if it is not there. The caller closes the descriptor."""
+        if file not in self._kept:
+            return None
+        self.touch(file)
+        return await self._in_thread(partial(self._open, file))
+
+    async def restore(self, records: Iterable[JobRecord]) -> set[str]:
+        """Take over the folder of an earlier process; the folder is made if it is not there.
+
+        Dooms what belongs to no job that can go on or has finished it. Returns the files that records name
+        and that are not there any more. Raises CannotWriteFile.
+        """
+        present = set(await self._in_thread(self._list))
+        unfinished: set[str] = set()
+        finished: list[JobRecord] = []
+        for record in records:
+            if not record.state.is_completed:
+                unfinished.add(record.id)
+            elif record.outputs:
+                finished.append(record)
+        finished.sort(key=lambda record: record.changed)
+        named = [output.file for record in finished for output in record.outputs]
+        self._kept = {file: None for file in named if file in present}
+        for file in present.difference(named):
+            if job_of(file) in unfinished:
+                self._begun.setdefault(job_of(file), set()).add(file)
+            else:
+                self.doom([file])
+        return set(named) - present | set(self._evict())
+
+    async def run(self) -> None:
+        """Remove what is doomed, forever."""
+        while True:
+            await self._has_work.wait()
+            self._has_work = trio.Event()
+            await self.drain()
+
+    async def drain(self) -> None:
+        """Remove what is doomed now."""
+        files, self._doomed = self._doomed, []
+        if files:
+            await self._in_thread(partial(self._unlink, files))
+
+    def _evict(self) -> list[str]:
+        surplus = max(len(self._kept) - self._max_files, 0)
+        evicted = list(self._kept)[:surplus]
+        self.doom(evicted)
+        return evicted
+
+    async def _in_thread(self, function: Callable[[], T]) -> T:
+        return await trio.to_thread.run_sync(function, limiter=self._limiter)
+
+    def _list(self) -> list[str]:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            return os.listdir(self._folder)
+        except OSError as exc:
+            raise CannotWriteFile("The folder of the outputs of jobs cannot be used") from exc
+
+    def _open(self, file: str) -> int | None:
+        try:
+            return os.open(self._folder / file, os.O_RDONLY)
+        except OSError:
+            return None
+
+    def _unlink(self, files: Iterable[str]) -> None:
+        for file in files:
+            try:
+                (self._folder / file).unlink(missing_ok=True)
+            except OSError as exc:
+                # Not lost: the next start finds it again.
+                _logger.warning("An output of a job cannot be removed: %s", exc.strerror)

@@ -1,0 +1,134 @@
+"""Where an archive goes: files that grow from step to step, or a channel to a caller that waits.
+
+What a step that was cut off left behind the saved length is cut away when the next one opens the file.
+"""
+
+import errno
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import trio
+
+from ..model.errors import CannotWriteFile, FullStorage
+
+CHUNK_BYTES = 1 << 20
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_MODE = 0o600  # patients' data: for this server alone
+
+
+class BytesLost(Exception):
+    """A file is shorter than what was saved of it: the work has to start over."""
+
+
+class GrowingFile:
+    """A file that is appended to. Blocks; raises CannotWriteFile or FullStorage."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        """Open or create the file and cut it to `size` bytes. Raises BytesLost if it has fewer."""
+        with _errors():
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
+            try:
+                if os.fstat(self._fd).st_size < size:
+                    raise BytesLost
+                os.ftruncate(self._fd, size)
+            except (OSError, BytesLost):
+                self.close()
+                raise
+        self.size = size
+
+    def append(self, chunks: Iterable[bytes]) -> None:
+        """Write `chunks` behind all that is there."""
+        with _errors():
+            for chunk in coalesced(chunks):
+                rest = memoryview(chunk)
+                while rest:
+                    written = os.pwrite(self._fd, rest, self.size)
+                    self.size += written
+                    rest = rest[written:]
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return bytes that were written."""
+        with _errors():
+            return os.pread(self._fd, size, offset)
+
+    def sync(self) -> None:
+        """Return when the bytes are on the disk."""
+        with _errors():
+            os.fdatasync(self._fd)
+
+    def close(self) -> None:
+        """Close the file. Does not wait for the disk."""
+        os.close(self._fd)
+
+
+class LocalBlob:
+    """A local file as a Blob."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        self._path = path
+        self.size = size
+
+    def read(self, offset: int = 0, size: int | None = None) -> bytes:
+        """Return up to `size` bytes from `offset`."""
+        with _errors(), self._path.open("rb") as file:
+            file.seek(offset)
+            return file.read(-1 if size is None else size)
+
+    def descriptor(self) -> tuple[int, int]:
+        """Open the file: (file descriptor, 0); the caller closes it."""
+        with _errors():
+            return os.open(self._path, os.O_RDONLY | os.O_CLOEXEC), 0
+
+
+def coalesced(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Join small chunks and cut large ones, to at most CHUNK_BYTES each."""
+    waiting: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        if waiting and size + len(chunk) > CHUNK_BYTES:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+        if len(chunk) > CHUNK_BYTES:
+            yield from (chunk[i : i + CHUNK_BYTES] for i in range(0, len(chunk), CHUNK_BYTES))
+        else:
+            waiting.append(chunk)
+            size += len(chunk)
+    if waiting:
+        yield b"".join(waiting)
+
+
+async def send(sink: trio.abc.SendChannel[bytes], chunks: Iterable[bytes]) -> None:
+    """Send `chunks` to a reader. Raises CannotWriteFile if it has left."""
+    try:
+        for chunk in coalesced(chunks):
+            await sink.send(chunk)
+    except trio.BrokenResourceError as exc:
+        raise CannotWriteFile("Cannot add new file inside ZIP archive - error code = -1") from exc
+
+
+def remove(paths: Iterable[Path]) -> None:
+    """Remove files. Safe to repeat. Blocks."""
+    for path in paths:
+        with _errors():
+            path.unlink(missing_ok=True)
+
+
+def sync_folder(path: Path) -> None:
+    """Have the name of a new file on the disk. Blocks."""
+    with _errors():
+        fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        reason = exc.strerror or ""
+        raise (FullStorage(reason) if exc.errno in _FULL else CannotWriteFile(reason)) from exc

@@ -1,0 +1,180 @@
+"""What an archive contains: resources -> files in their order, with their places in the storage and the ZIP.
+
+Functions of a read transaction: they run on a thread of the index.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from ..dicom.archive_names import (
+    Layout,
+    UniqueNames,
+    file_names,
+    layout_of,
+    media_file_name,
+    patient_folder,
+    series_folder,
+    study_folder,
+)
+from ..index.transaction import ReadTransaction
+from ..model.errors import InexistentItem, UnknownResource
+from ..model.resource import Facts, LeafInstance, ResourceLevel
+
+_MODALITY = "0008,0060"
+# Pixels that a codec has packed do not shrink again: JPEG families and video, deflated datasets and frames.
+_PACKED_SYNTAXES = ("1.2.840.10008.1.2.4.", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.8.")
+
+SeriesPath = tuple[str, str, str]
+
+
+class _NameOf(Protocol):
+    def __call__(self, tags: Mapping[str, str], *, utf8: bool) -> str: ...
+
+
+class ArchiveArgs(Struct, frozen=True, kw_only=True):
+    """Which resources to put into an archive, and how they were asked for."""
+
+    resources: tuple[str, ...]
+    """Orthanc identifiers. Only an instance may be listed twice: then it is written twice."""
+    level: ResourceLevel | None = None
+    """The level in the URL, of which the one resource must be; None for `/tools/create-*`."""
+    is_post: bool = True
+    """POST or GET: the folders of a series depend on it."""
+    is_extended: bool = False
+    """Media only: more tags in the DICOMDIR."""
+    utf8: bool = False
+    """Keep characters beyond ASCII in the names of folders."""
+    filename: str = "Archive.zip"
+    """The name that the download is to have."""
+
+
+class Member(Struct, frozen=True, array_like=True):
+    """One file of the archive: `folder` is a position in the plan's list, `size` in bytes."""
+
+    folder: int
+    name: str
+    key: str
+    size: int
+    is_compressed: bool
+
+
+class ArchivePlan(Struct, frozen=True):
+    """All members of the archive in their order. Each folder is a path that ends with a slash."""
+
+    folders: tuple[str, ...]
+    members: tuple[Member, ...]
+
+    def path(self, member: Member) -> str:
+        """Return the name of a member in the ZIP."""
+        return self.folders[member.folder] + member.name
+
+
+def measure(tx: ReadTransaction, args: ArchiveArgs) -> tuple[int, int]:
+    """Return the number of instances and their size in bytes.
+
+    Raises InexistentItem for the resource of a URL that does not exist or is of another level, and
+    UnknownResource for one of a list.
+    """
+    for id in args.resources:
+        row = tx.find(id)
+        if args.level is not None and (row is None or row.level is not args.level):
+            raise InexistentItem(f"Missing resource while creating an archive: {id}")
+        if row is None:
+            raise UnknownResource
+    known = [tx.statistics_of(id) for id in _without_repetition(tx, args.resources)]
+    found = [statistics for statistics in known if statistics is not None]
+    return sum(each.instances for each in found), sum(each.uncompressed_size for each in found)
+
+
+def plan_archive(tx: ReadTransaction, args: ArchiveArgs) -> ArchivePlan:
+    """Plan a ZIP with a tree of folders. What vanished since the submission is passed over."""
+    tree = _leaves_by_series(tx, args.resources)
+    ids = {id for path, _ in tree for id in path}
+    facts = {each.id: each for each in tx.facts_of(sorted(ids))}
+    folders = _Folders(facts, layout_of(args.level, is_post=args.is_post), utf8=args.utf8)
+    paths: list[str] = []
+    members: list[Member] = []
+    for series, leaves in tree:
+        paths.append(folders.path(series))
+        numbers = [(leaf.id, leaf.instance_number) for leaf in leaves]
+        for position, name in file_names(facts[series[2]].tags.get(_MODALITY, ""), numbers):
+            members.append(_member(leaves[position], len(paths) - 1, name))
+    return ArchivePlan(tuple(paths), tuple(members))
+
+
+def plan_media(tx: ReadTransaction, args: ArchiveArgs) -> ArchivePlan:
+    """Plan a ZIP with one flat folder, in the order of the tree; the DICOMDIR is not a part of the plan."""
+    ordered = [
+        leaves[position]
+        for _, leaves in _leaves_by_series(tx, args.resources)
+        for position, _ in file_names("", [(leaf.id, leaf.instance_number) for leaf in leaves])
+    ]
+    members = [_member(leaf, 0, media_file_name(position)) for position, leaf in enumerate(ordered)]
+    return ArchivePlan(("IMAGES/",), tuple(members))
+
+
+def _member(leaf: LeafInstance, folder: int, name: str) -> Member:
+    return Member(
+        folder=folder,
+        name=name,
+        key=leaf.attachment.uuid,
+        size=leaf.attachment.size,
+        is_compressed=leaf.transfer_syntax.startswith(_PACKED_SYNTAXES),
+    )
+
+
+def _without_repetition(tx: ReadTransaction, ids: Sequence[str]) -> list[str]:
+    """Drop what is unknown, what lies below another one, and all but the first of equal non-instances."""
+    given = set(ids)
+    kept: list[str] = []
+    seen: set[str] = set()
+    for id in ids:
+        row = tx.find(id)
+        if row is None or any(ref.id in given for ref in tx.ancestors(id)):
+            continue
+        if row.level is ResourceLevel.INSTANCE or id not in seen:
+            kept.append(id)
+        seen.add(id)
+    return kept
+
+
+def _leaves_by_series(tx: ReadTransaction, ids: Sequence[str]) -> list[tuple[SeriesPath, list[LeafInstance]]]:
+    series: defaultdict[SeriesPath, list[LeafInstance]] = defaultdict(list)
+    for id in _without_repetition(tx, ids):
+        for leaf in tx.leaves(id):
+            series[leaf.patient_id, leaf.study_id, leaf.series_id].append(leaf)
+    return sorted(series.items(), key=lambda item: item[0])
+
+
+class _Folders:
+    """Names the folders of one archive: each resource once, each name once within its parent."""
+
+    def __init__(self, facts: Mapping[str, Facts], layout: Layout, *, utf8: bool) -> None:
+        self._facts = facts
+        self._layout = layout
+        self._utf8 = utf8
+        self._paths: dict[tuple[str, ...], str] = {}
+        self._names: defaultdict[str, UniqueNames] = defaultdict(UniqueNames)
+
+    def path(self, path: SeriesPath) -> str:
+        """Return the folder of a series, with a slash at its end."""
+        patient, study, series = path
+        folder = ""
+        if self._layout is not Layout.SERIES:
+            folder = self._enter(folder, (patient,), patient_folder, self._patient_tags(patient, study))
+            folder = self._enter(folder, (patient, study), study_folder, self._facts[study].tags)
+        return self._enter(folder, path, series_folder, self._facts[series].tags)
+
+    def _enter(self, parent: str, path: tuple[str, ...], name_of: _NameOf, tags: Mapping[str, str]) -> str:
+        if path not in self._paths:
+            name = self._names[parent].add(name_of(tags, utf8=self._utf8))
+            self._paths[path] = f"{parent}{name}/"
+        return self._paths[path]
+
+    def _patient_tags(self, patient: str, study: str) -> Mapping[str, str]:
+        if self._layout is Layout.PATIENT:
+            return self._facts[patient].tags
+        return self._facts[study].patient_tags or {}

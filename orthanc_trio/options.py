@@ -1,0 +1,126 @@
+"""The configuration, translated into the options that each part of the server takes.
+
+So no part but this one depends on the names of Orthanc's options, and each can be used without them.
+"""
+
+import hashlib
+import importlib.metadata
+import socket
+import ssl
+import uuid
+
+from .config.settings import Settings
+from .httpd.options import HttpOptions
+from .model.errors import IncompatibleConfigurations
+from .rest.auth import AccessOptions, AccessPolicy
+from .rest.front import DoorOptions
+from .rest.requests import BodyLimits
+from .services.context import About
+from .services.ingest import IngestOptions
+from .services.upload import UploadLimits
+
+_MEBIBYTE = 1024 * 1024
+_SHOWN_PACKAGES = (
+    "h11",
+    "httptools",
+    "hypercorn",
+    "isal",
+    "msgspec",
+    "pydicom",
+    "quart",
+    "quart-trio",
+    "trio",
+)
+
+
+def access_options(settings: Settings) -> AccessOptions:
+    """Return who may enter."""
+    return AccessOptions(
+        remote_access_allowed=settings.remote_access_allowed,
+        authentication_enabled=settings.authentication_enabled,
+        registered_users=settings.registered_users,
+    )
+
+
+def http_options(settings: Settings) -> HttpOptions:
+    """Return the options of the HTTP server. Raises IncompatibleConfigurations for unusable certificates."""
+    return HttpOptions(
+        addresses=tuple(settings.http_bind_addresses),
+        port=settings.http_port,
+        tls=_tls_context(settings),
+        keep_alive=settings.keep_alive,
+        keep_alive_timeout_s=settings.keep_alive_timeout,
+        request_timeout_s=settings.http_request_timeout or float("inf"),
+        grace_s=settings.jobs_shutdown_grace_period,
+        no_delay=settings.tcp_no_delay,
+        max_connections=settings.concurrent_connections,
+    )
+
+
+def _tls_context(settings: Settings) -> ssl.SSLContext | None:
+    if not settings.ssl_enabled:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    is_newest = settings.ssl_minimum_protocol_version >= 5
+    context.minimum_version = ssl.TLSVersion.TLSv1_3 if is_newest else ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(settings.ssl_certificate)
+        if settings.ssl_ciphers_accepted:
+            context.set_ciphers(":".join(settings.ssl_ciphers_accepted))
+        if settings.ssl_verify_peers:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(settings.ssl_trusted_client_certificates)
+    except OSError as error:  # ssl.SSLError is one
+        raise IncompatibleConfigurations(f"The certificates of HTTPS cannot be used: {error}") from error
+    return context
+
+
+def door_options(settings: Settings) -> DoorOptions:
+    """Return the options of the REST API."""
+    limit = settings.maximum_request_body_size_mb * _MEBIBYTE
+    return DoorOptions(
+        describe_errors=settings.http_describe_errors,
+        compress=settings.http_compression_enabled,
+        limits=BodyLimits(total=limit or None),
+    )
+
+
+def ingest_options(settings: Settings) -> IngestOptions:
+    """Return how instances are stored."""
+    return IngestOptions(
+        overwrite=settings.overwrite_instances,
+        stores_md5=settings.store_md5_for_attachments,
+        default_encoding=settings.default_encoding.value,
+    )
+
+
+def upload_limits(settings: Settings) -> UploadLimits:
+    """Return what an upload may cost."""
+    return UploadLimits(
+        body_bytes=settings.maximum_request_body_size_mb * _MEBIBYTE,
+        member_bytes=settings.maximum_file_size_in_archive_mb * _MEBIBYTE,
+        archive_entries=settings.maximum_archive_entries,
+        archive_bytes=settings.maximum_archive_size_mb * _MEBIBYTE,
+    )
+
+
+def about(settings: Settings, policy: AccessPolicy) -> About:
+    """Return what the server says of itself."""
+    return About(
+        identifier=settings.database_server_identifier or _identifier(settings),
+        is_http_secure=policy.is_secure,
+        third_party_versions={name: importlib.metadata.version(name) for name in _SHOWN_PACKAGES},
+    )
+
+
+def _identifier(settings: Settings) -> str:
+    """Return a hash that stays the same for this host with this configuration."""
+    facts = (
+        socket.gethostname(),
+        uuid.getnode(),
+        settings.dicom_aet,
+        settings.dicom_port,
+        settings.http_port,
+    )
+    digest = hashlib.sha1(repr(facts).encode(), usedforsecurity=False).hexdigest()
+    return "-".join(digest[start : start + 8] for start in range(0, 40, 8))

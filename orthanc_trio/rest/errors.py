@@ -1,0 +1,80 @@
+"""Errors as answers. Source: the Orthanc Book, "List of error codes"; the body is part of the wire format.
+
+The text of an unexpected exception stays in the log: it may name files or hold data of patients.
+"""
+
+import http
+import json
+import logging
+from typing import Any
+
+from ..model.error_code import ErrorCode
+from ..model.errors import InternalError, OrthancError
+from .wire import TEXT, Answer, Request
+
+_UNHANDLED = "An unhandled exception was generated inside the HTTP server"
+# Python renamed these with RFC 9110, clients know the older phrases.
+_OLDER_PHRASES = {
+    413: "Request Entity Too Large",
+    416: "Requested Range Not Satisfiable",
+    422: "Unprocessable Entity",
+}
+
+_log = logging.getLogger(__name__)
+
+
+class PayloadTooLarge(Exception):
+    """A body beyond the limit: 413 with an empty body, since no Orthanc code says so."""
+
+
+def exception_answer(error: Exception, request: Request, *, describe: bool) -> Answer:
+    """Answer whatever a handler raised."""
+    cause = _cause(error)
+    if isinstance(cause, PayloadTooLarge):
+        return empty_answer(413)
+    if not isinstance(cause, OrthancError):
+        _log.error("%s %s failed", request.method, request.path, exc_info=cause)
+        cause = InternalError(_UNHANDLED)
+    elif cause.code is ErrorCode.INTERNAL_ERROR:
+        _log.error("%s %s failed", request.method, request.path, exc_info=cause)
+    return error_answer(cause, request, describe=describe)
+
+
+def _cause(error: Exception) -> Exception:
+    """Return what went wrong inside the groups that nurseries make: the unexpected first."""
+    if not isinstance(error, ExceptionGroup):
+        return error
+    causes = [_cause(inner) for inner in error.exceptions]
+    return next((cause for cause in causes if not isinstance(cause, OrthancError)), causes[0])
+
+
+def error_answer(error: OrthancError, request: Request, *, describe: bool) -> Answer:
+    """Answer an error; without `describe` the body is empty."""
+    status = error.http_status
+    if not describe:
+        return empty_answer(status)
+    description = error.code.description
+    content: dict[str, Any] = {
+        "HttpError": _phrase(status),
+        "HttpStatus": status,
+        "Message": description,
+        "Method": request.method,
+        "OrthancError": description,
+        "OrthancStatus": int(error.code),
+        "Uri": request.path,
+    }
+    if error.details:
+        content["Details"] = error.details
+    if error.payload is not None:
+        content["ErrorPayload"] = error.payload
+    text = json.dumps(content, indent="\t", sort_keys=True, separators=(",", " : ")) + "\n"
+    return Answer(status=status, body=text.encode("ascii"), media_type=TEXT)
+
+
+def _phrase(status: int) -> str:
+    return _OLDER_PHRASES.get(status) or http.HTTPStatus(status).phrase
+
+
+def empty_answer(status: int, *headers: tuple[str, str]) -> Answer:
+    """Answer a status and no body."""
+    return Answer(status=status, media_type=None, headers=headers)

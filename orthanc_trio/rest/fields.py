@@ -1,0 +1,67 @@
+"""JSON bodies: decoded once, then asked for typed members with the errors that Orthanc gives.
+
+Source: the Orthanc Book, "REST API"; the texts are those of the server.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import pyjson5
+
+from ..model.errors import BadFileFormat, OrthancError
+
+_MAX_DEPTH = 64
+
+
+def decode_json(body: bytes, error: OrthancError) -> Any:
+    """Return the value of a JSON body; comments are accepted. Raises `error` if it is not JSON."""
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        pass  # perhaps JSON with comments, which jsoncpp lets pass
+    try:
+        return pyjson5.decode(body.decode("utf-8"), maxdepth=_MAX_DEPTH)
+    except (pyjson5.Json5Exception, UnicodeDecodeError) as foreign:
+        raise error from foreign
+
+
+class Fields:
+    """The members of a JSON object that came in a request."""
+
+    def __init__(self, members: Mapping[str, Any]) -> None:
+        self._members = members
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._members
+
+    def boolean(self, name: str, default: bool) -> bool:
+        """Return a boolean member. Raises BadFileFormat for another type."""
+        value = self._members.get(name, default)
+        if not isinstance(value, bool):
+            raise BadFileFormat(f"Boolean value expected in field: {name}")
+        return value
+
+    def integer(self, name: str, default: int) -> int:
+        """Return an integer member. Raises BadFileFormat for another type, also for a fraction."""
+        value = self._members.get(name, default)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise BadFileFormat(f"Integer value expected in field: {name}")
+        return value
+
+    def text(self, name: str, default: str) -> str:
+        """Return a text member. Raises BadFileFormat for another type."""
+        value = self._members.get(name, default)
+        if not isinstance(value, str):
+            raise BadFileFormat(f"String value expected in field: {name}")
+        return value
+
+    def raw(self, name: str) -> msgspec.Raw | None:
+        """Return a member of any type in its encoding, None if it is absent."""
+        if name not in self._members:
+            return None
+        return msgspec.Raw(msgspec.json.encode(self._members[name]))
+
+    def any(self, name: str) -> Any:
+        """Return a member as it is, None if it is absent."""
+        return self._members.get(name)

@@ -1,0 +1,97 @@
+"""Patients, studies, series and instances: list, look, walk, delete. Source: the Orthanc Book, "REST API"."""
+
+from ...model.errors import UnknownResource
+from ...model.resource import ResourceLevel
+from ...services.context import ServerContext
+from ...services.library import Description
+from ..query import flag, page
+from ..resource_json import encode_description, tag_format
+from ..routing import Routes
+from ..wire import JSON, Answer, AnyAnswer, Request, json_answer, nothing
+
+routes = Routes()
+
+_PARENT_NAMES = {
+    ResourceLevel.PATIENT: "patient",
+    ResourceLevel.STUDY: "study",
+    ResourceLevel.SERIES: "series",
+}
+
+
+def _mount_level(level: ResourceLevel) -> None:
+    collection = level.collection
+
+    @routes.get(f"/{collection}", hot=True)
+    async def list_level(context: ServerContext, request: Request) -> AnyAnswer:
+        _check_level(context, level)
+        since, limit = page(request)
+        if not flag(request, "expand"):
+            return json_answer(await context.library.ids(level, since, limit))
+        return _answer_all(request, await context.library.describe_level(level, since, limit))
+
+    @routes.get(f"/{collection}/{{id}}", hot=True)
+    async def get_resource(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
+        _check_level(context, level)
+        description = await context.library.describe(level, id)
+        if description is None:
+            return nothing(request)
+        return Answer(body=encode_description(description, tag_format(request)), media_type=JSON)
+
+    @routes.delete(f"/{collection}/{{id}}")
+    async def delete_resource(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
+        _check_level(context, level)
+        deletion = await context.removal.delete(level, id)
+        if deletion is None:
+            return nothing(request)
+        ancestor = deletion.remaining_ancestor
+        shown = ancestor and {
+            "ID": ancestor.id,
+            "Path": f"/{ancestor.level.collection}/{ancestor.id}",
+            "Type": ancestor.level.type_name,
+        }
+        return json_answer({"RemainingAncestor": shown})
+
+
+def _mount_descendants(level: ResourceLevel, lower: ResourceLevel) -> None:
+    @routes.get(f"/{level.collection}/{{id}}/{lower.collection}")
+    async def list_descendants(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
+        _check_level(context, level)
+        await _require(context, level, id)
+        if not flag(request, "expand", default=True):
+            return json_answer(await context.library.descendants(id, lower))
+        return _answer_all(request, await context.library.describe_descendants(id, lower))
+
+
+def _mount_ancestor(level: ResourceLevel, upper: ResourceLevel) -> None:
+    @routes.get(f"/{level.collection}/{{id}}/{_PARENT_NAMES[upper]}")
+    async def get_ancestor(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
+        await _require(context, level, id)
+        description = await context.library.ancestor(id, upper)
+        if description is None:
+            raise UnknownResource
+        return Answer(body=encode_description(description, tag_format(request)), media_type=JSON)
+
+
+def _check_level(context: ServerContext, level: ResourceLevel) -> None:
+    if level is ResourceLevel.PATIENT and not context.settings.patient_level_enabled:
+        raise UnknownResource
+
+
+async def _require(context: ServerContext, level: ResourceLevel, id: str) -> None:
+    if await context.library.describe(level, id) is None:
+        raise UnknownResource
+
+
+def _answer_all(request: Request, descriptions: list[Description]) -> Answer:
+    format = tag_format(request)
+    encoded = [encode_description(description, format) for description in descriptions]
+    return Answer(body=b"[" + b",".join(encoded) + b"]", media_type=JSON)
+
+
+for _level in ResourceLevel:
+    _mount_level(_level)
+    for _other in ResourceLevel:
+        if _other > _level:
+            _mount_descendants(_level, _other)
+        elif _other < _level:
+            _mount_ancestor(_level, _other)

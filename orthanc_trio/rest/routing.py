@@ -1,0 +1,181 @@
+"""From method and path to handler. A module of `routes/` fills a `Routes`; the door has one `Router`.
+
+A pattern is made of words and of parameters: `{id}` is one component of the path, `{path:path}` (only at the
+end) is all that remains. Words win over parameters.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeVar
+
+from msgspec import Struct
+
+from .wire import AnyAnswer
+
+Handler = Callable[..., Awaitable[AnyAnswer]]
+"""`async (context, request, **parameters) -> AnyAnswer`."""
+HandlerT = TypeVar("HandlerT", bound=Handler)
+
+METHODS = ("GET", "POST", "PUT", "DELETE")
+"""The methods of the API, in the order of the header `Allow`."""
+
+
+class Route(Struct, frozen=True, kw_only=True):
+    """One handler under one method and pattern."""
+
+    method: str
+    pattern: str
+    handler: Handler
+    is_hot: bool
+    """Whether the door calls the handler itself, without Quart."""
+
+
+class Routes:
+    """The routes of one module, in the order of their declaration."""
+
+    def __init__(self) -> None:
+        self.all: list[Route] = []
+
+    def get(self, pattern: str, *, hot: bool = False) -> Callable[[HandlerT], HandlerT]:
+        """Mount a handler of GET."""
+        return self.add("GET", pattern, hot=hot)
+
+    def post(self, pattern: str, *, hot: bool = False) -> Callable[[HandlerT], HandlerT]:
+        """Mount a handler of POST."""
+        return self.add("POST", pattern, hot=hot)
+
+    def put(self, pattern: str, *, hot: bool = False) -> Callable[[HandlerT], HandlerT]:
+        """Mount a handler of PUT."""
+        return self.add("PUT", pattern, hot=hot)
+
+    def delete(self, pattern: str, *, hot: bool = False) -> Callable[[HandlerT], HandlerT]:
+        """Mount a handler of DELETE."""
+        return self.add("DELETE", pattern, hot=hot)
+
+    def add(self, method: str, pattern: str, *, hot: bool = False) -> Callable[[HandlerT], HandlerT]:
+        """Mount a handler of any method; those beyond the API only work below `/webdav`."""
+
+        def decorate(handler: HandlerT) -> HandlerT:
+            self.all.append(Route(method=method, pattern=pattern, handler=handler, is_hot=hot))
+            return handler
+
+        return decorate
+
+
+class Match(Struct, frozen=True, gc=False):
+    """A route that serves a request, with the values of its parameters."""
+
+    route: Route
+    parameters: dict[str, str]
+
+
+class WrongMethod(Struct, frozen=True):
+    """A path that exists, but not under this method."""
+
+    allowed: tuple[str, ...]
+
+
+class _Leaf:
+    """The routes of one pattern, by method, with the names that each gives to the parameters."""
+
+    def __init__(self) -> None:
+        self.routes: dict[str, tuple[Route, tuple[str, ...]]] = {}
+
+    def wrong_method(self) -> WrongMethod:
+        known = [method for method in METHODS if method in self.routes]
+        return WrongMethod(allowed=(*known, *sorted(self.routes.keys() - set(METHODS))))
+
+
+class _Node:
+    def __init__(self) -> None:
+        self.words: dict[str, _Node] = {}
+        self.parameter: _Node | None = None
+        self.leaf: _Leaf | None = None
+        self.rest: _Leaf | None = None
+
+
+class Router:
+    """All routes of the server. Making it raises ValueError for two handlers of one method and pattern."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._static: dict[str, _Leaf] = {}
+        self._root = _Node()
+        for route in routes:
+            self._add(route)
+
+    def _add(self, route: Route) -> None:
+        leaf, names = self._leaf_of(route.pattern)
+        if route.method in leaf.routes:
+            raise ValueError(f"two handlers for {route.method} {route.pattern}")
+        leaf.routes[route.method] = (route, names)
+
+    def _leaf_of(self, pattern: str) -> tuple[_Leaf, tuple[str, ...]]:
+        names: list[str] = []
+        node = self._root
+        for part in components(pattern):
+            if part.endswith(":path}"):
+                node.rest = node.rest or _Leaf()
+                return node.rest, (*names, part[1:-6])
+            if part.startswith("{"):
+                names.append(part[1:-1])
+                node.parameter = node.parameter or _Node()
+                node = node.parameter
+            else:
+                node = node.words.setdefault(part, _Node())
+        node.leaf = node.leaf or _Leaf()
+        if not names:
+            self._static[pattern] = node.leaf
+        return node.leaf, tuple(names)
+
+    def match(self, method: str, path: str) -> Match | WrongMethod | None:
+        """Find the route of a normalised path; None if no pattern fits it."""
+        values: list[str] = []
+        leaf = self._static.get(path) or _find(self._root, components(path), 0, values)
+        if leaf is None:
+            return None
+        found = leaf.routes.get(method)
+        if found is None:
+            return leaf.wrong_method()
+        route, names = found
+        return Match(route, dict(zip(names, values, strict=True)) if names else _NOTHING)
+
+
+_NOTHING: dict[str, str] = {}
+
+
+def components(path: str) -> list[str]:
+    """Split a path at its slashes, without empty components."""
+    return [part for part in path.split("/") if part]
+
+
+def _find(node: _Node, parts: list[str], depth: int, values: list[str]) -> _Leaf | None:
+    if depth == len(parts):
+        return node.leaf
+    part = parts[depth]
+    child = node.words.get(part)
+    if child is not None and (leaf := _find(child, parts, depth + 1, values)) is not None:
+        return leaf
+    if node.parameter is not None:
+        values.append(part)
+        if (leaf := _find(node.parameter, parts, depth + 1, values)) is not None:
+            return leaf
+        values.pop()
+    if node.rest is not None:
+        values.append("/".join(parts[depth:]))
+    return node.rest
+
+
+def quart_rule(pattern: str) -> str:
+    """Translate a pattern into the language of Quart."""
+    parts = [_quart_part(part) for part in components(pattern)]
+    return "/" + "/".join(parts)
+
+
+def _quart_part(part: str) -> str:
+    if part.endswith(":path}"):
+        return f"<path:{part[1:-6]}>"
+    return f"<{part[1:-1]}>" if part.startswith("{") else part
+
+
+def parameters_of(values: dict[str, Any]) -> dict[str, str]:
+    """Return what Quart matched as the texts that handlers get."""
+    return {name: str(value) for name, value in values.items()}

@@ -1,0 +1,97 @@
+"""How answers leave: the three kinds of answers as messages of ASGI."""
+
+import os
+
+import trio
+
+from .asgi import Receive, Scope, Send
+from .wire import Answer, AnyAnswer, FileAnswer, StreamAnswer
+
+_PART_BYTES = 1024 * 1024
+NOSNIFF = (b"X-Content-Type-Options", b"nosniff")
+_ZERO_COPY = "http.response.zerocopysend"
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+
+async def send_answer(answer: Answer, send: Send) -> None:
+    """Send an answer whose body is in memory."""
+    headers = _own_headers(answer)
+    headers.append(NOSNIFF)
+    headers.append((b"Content-Length", b"%d" % len(answer.body)))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})
+
+
+async def send_file(answer: FileAnswer, scope: Scope, send: Send, limiter: trio.CapacityLimiter) -> None:
+    """Send a part of a file, by the kernel alone if the server can; closes the descriptor."""
+    try:
+        headers = [*_own_headers(answer), NOSNIFF, (b"Content-Length", b"%d" % answer.size)]
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        if _ZERO_COPY in scope.get("extensions", ()):
+            part = {"file": answer.descriptor, "offset": answer.offset, "count": answer.size}
+            await send({"type": _ZERO_COPY, **part})
+        else:
+            await _send_parts(answer, send, limiter)
+    finally:
+        os.close(answer.descriptor)
+
+
+async def _send_parts(answer: FileAnswer, send: Send, limiter: trio.CapacityLimiter) -> None:
+    offset, remaining = answer.offset, answer.size
+    while remaining:
+        size = min(remaining, _PART_BYTES)
+        part = await trio.to_thread.run_sync(os.pread, answer.descriptor, size, offset, limiter=limiter)
+        if not part:
+            raise EOFError("a file is shorter than the answer that announced it")
+        await send({"type": "http.response.body", "body": part, "more_body": True})
+        offset += len(part)
+        remaining -= len(part)
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def send_stream(answer: StreamAnswer, receive: Receive, send: Send) -> None:
+    """Send chunks as they are made, until the client leaves; closes them.
+
+    What the chunks raise passes, so that the server resets the connection.
+    """
+    try:
+        headers = _own_headers(answer)
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        is_whole = False
+        async with trio.open_nursery() as watched:
+            watched.start_soon(_cancel_when_gone, receive, watched.cancel_scope)
+            async for chunk in answer.chunks:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            is_whole = True
+            watched.cancel_scope.cancel()
+        if is_whole:
+            await send({"type": "http.response.body", "body": b""})
+    finally:
+        await _close_chunks(answer)
+
+
+async def _cancel_when_gone(receive: Receive, scope: trio.CancelScope) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()
+
+
+async def _close_chunks(answer: StreamAnswer) -> None:
+    aclose = getattr(answer.chunks, "aclose", None)
+    if aclose is not None:
+        await aclose()
+
+
+async def discard(answer: AnyAnswer) -> None:
+    """Release what an answer holds that will never be sent."""
+    if isinstance(answer, FileAnswer):
+        os.close(answer.descriptor)
+    elif isinstance(answer, StreamAnswer):
+        await _close_chunks(answer)
+
+
+def _own_headers(answer: AnyAnswer) -> RawHeaders:
+    headers = [] if answer.media_type is None else [(b"Content-Type", answer.media_type.encode("latin-1"))]
+    headers.extend((name.encode("latin-1"), value.encode()) for name, value in answer.headers)
+    return headers

@@ -1,0 +1,206 @@
+"""The composition root: opens the backends, builds the services, owns the nurseries, orders the stop.
+
+    storage > index > workers > background (settling, stability) > jobs > doors
+
+Each part is opened after, and closed before, what it stands on. Jobs outlive doors.
+"""
+
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from functools import partial
+
+import trio
+
+from . import options
+from .bus import EventBus
+from .config.settings import Settings
+from .httpd.listener import serve as serve_http
+from .index.index import Index
+from .index.opening import open_index
+from .jobs.engine import JobsEngine
+from .jobs.journal import UnsavedStore
+from .jobs.outputs import Outputs
+from .kinds import KindServices, discover
+from .rest.app import make_app
+from .rest.auth import AccessPolicy, access_policy
+from .services.context import ServerContext
+from .services.feed import Feed
+from .services.ingest import Ingest
+from .services.job_view import JobViews
+from .services.jobs_store import IndexJobsStore
+from .services.library import Library
+from .services.removal import Removal
+from .services.settling import Settling
+from .services.stability import Stability
+from .services.upload import Upload
+from .storage.area import Storage
+from .storage.opening import open_storage
+from .workers import Workers, open_workers
+
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+_OUTPUTS_FOLDER = "jobs"
+
+_logger = logging.getLogger(__name__)
+
+
+async def serve(
+    settings: Settings,
+    *,
+    load_jobs: bool = True,
+    task_status: trio.TaskStatus[ServerContext] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Run a server until a signal or a client stops it; ready, with its context, at `started`.
+
+    `load_jobs` False forgets the jobs of an earlier run. Raises an OrthancError before anything is served if
+    the configuration contradicts itself, or a port, a folder or the database cannot be used.
+    """
+    policy = access_policy(options.access_options(settings))
+    async with open_context(settings, policy, load_jobs=load_jobs) as context, trio.open_nursery() as watch:
+        await watch.start(_stop_on_signal, context.stop_requested)
+        async with trio.open_nursery() as doors:
+            if settings.http_server_enabled:
+                await doors.start(_open_http_door, context, policy)
+            task_status.started(context)
+            await context.stop_requested.wait()
+            # Let go of everybody who waits for news or for a job, so that the doors can close.
+            context.feed.close()
+            await context.jobs.stop(settings.jobs_shutdown_grace_period)
+        watch.cancel_scope.cancel()
+    _logger.info("The server has stopped")
+
+
+async def _stop_on_signal(
+    stop_requested: trio.Event, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    with trio.open_signal_receiver(*_STOP_SIGNALS) as signals:
+        task_status.started()
+        async for number in signals:
+            _logger.info("%s: the server stops", signal.Signals(number).name)
+            stop_requested.set()
+
+
+async def _open_http_door(
+    context: ServerContext,
+    policy: AccessPolicy,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    app = make_app(context, access=policy, options=options.door_options(context.settings))
+    http_options = options.http_options(context.settings)
+    async with trio.open_nursery() as http:
+        serving = partial(serve_http, app, http_options, stop=context.stop_requested)
+        for address, port in await http.start(serving):
+            _logger.info("HTTP server listening on %s, port %d", address, port)
+        task_status.started()
+
+
+@asynccontextmanager
+async def open_context(
+    settings: Settings, policy: AccessPolicy, *, load_jobs: bool = True
+) -> AsyncIterator[ServerContext]:
+    """Open all that the doors need, with the jobs running; leaving closes it in reverse."""
+    is_synchronous = settings.sync_storage_area
+    async with (
+        open_storage(
+            settings.storage_backend,
+            settings.storage_directory,
+            is_synchronous=is_synchronous,
+            threads=settings.storage_loader_threads_count,
+        ) as storage,
+        open_index(settings.index_backend, settings.index_folder, is_synchronous=is_synchronous) as index,
+        open_workers(_cores()) as workers,
+    ):
+        bus = EventBus()
+        settling = Settling(index, storage)
+        stability = Stability(index, bus, stable_age_s=settings.stable_age, now=utc_now)
+        jobs = _make_engine(settings, storage, index, workers, bus, load_jobs=load_jobs)
+        context = _make_context(settings, policy, storage, index, bus, settling, stability, jobs)
+        with bus.subscribed(context.library.notice), bus.subscribed(context.feed.notice):
+            async with trio.open_nursery() as background:
+                await background.start(settling.run)
+                await background.start(stability.run)
+                async with trio.open_nursery() as engine:
+                    await engine.start(jobs.run)
+                    yield context
+                background.cancel_scope.cancel()
+
+
+def _make_engine(
+    settings: Settings,
+    storage: Storage,
+    index: Index,
+    workers: Workers,
+    bus: EventBus,
+    *,
+    load_jobs: bool,
+) -> JobsEngine:
+    services = KindServices(
+        index=index,
+        storage=storage,
+        is_synchronous=settings.sync_storage_area,
+        cores=_cores(),
+        now=utc_now,
+    )
+    store = IndexJobsStore(index)
+    return JobsEngine(
+        discover(services),
+        store if settings.save_jobs else UnsavedStore(store),
+        Outputs(settings.storage_directory / _OUTPUTS_FOLDER, max_files=settings.media_archive_size),
+        bus.publish,
+        concurrent_jobs=settings.jobs_slots,
+        history_size=settings.jobs_history_size,
+        now=utc_now,
+        in_worker=workers.run,
+        restores=load_jobs,
+    )
+
+
+def _make_context(
+    settings: Settings,
+    policy: AccessPolicy,
+    storage: Storage,
+    index: Index,
+    bus: EventBus,
+    settling: Settling,
+    stability: Stability,
+    jobs: JobsEngine,
+) -> ServerContext:
+    ingest = Ingest(
+        index,
+        storage,
+        bus,
+        settling=settling,
+        stability=stability,
+        options=options.ingest_options(settings),
+        now=utc_now,
+    )
+    job_views = JobViews()
+    return ServerContext(
+        settings=settings,
+        about=options.about(settings, policy),
+        index=index,
+        storage=storage,
+        bus=bus,
+        jobs=jobs,
+        job_views=job_views,
+        feed=Feed(jobs, job_views, utc_now),
+        ingest=ingest,
+        upload=Upload(ingest, storage, options.upload_limits(settings)),
+        library=Library(index, storage, stability.is_stable),
+        removal=Removal(index, bus, settling=settling, now=utc_now),
+        now=utc_now,
+        stop_requested=trio.Event(),
+    )
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def utc_now() -> datetime:
+    """Return the time in UTC: the one clock of the server."""
+    return datetime.now(UTC)

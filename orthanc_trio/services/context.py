@@ -1,0 +1,49 @@
+"""What every door gets: the services of one running server, in one frozen bundle."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import trio
+from msgspec import Struct
+
+from ..bus import EventBus
+from ..config.settings import Settings
+from ..index.index import Index
+from ..jobs.engine import JobsEngine
+from ..storage.area import Storage
+from .feed import Feed
+from .ingest import Ingest
+from .job_view import JobViews
+from .library import Library
+from .removal import Removal
+from .upload import Upload
+
+
+class About(Struct, frozen=True, kw_only=True):
+    """What the server says of itself and finds out at its start."""
+
+    identifier: str
+    """`DatabaseServerIdentifier`: given, or a hash of this host and the ports."""
+    is_http_secure: bool
+    third_party_versions: dict[str, str]
+
+
+class ServerContext(Struct, frozen=True, kw_only=True):
+    """The parts of a running server. Whoever opened the context closes them, in reverse."""
+
+    settings: Settings
+    about: About
+    index: Index
+    storage: Storage
+    bus: EventBus
+    jobs: JobsEngine
+    job_views: JobViews
+    feed: Feed
+    ingest: Ingest
+    upload: Upload
+    library: Library
+    removal: Removal
+    now: Callable[[], datetime]
+    """The time in UTC."""
+    stop_requested: trio.Event
+    """Set to stop the server in good order."""

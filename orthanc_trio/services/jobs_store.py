@@ -1,0 +1,28 @@
+"""The saved jobs, in the index: one row per job, its plan in a row of its own."""
+
+from collections.abc import Mapping, Sequence
+
+from ..index.index import Index
+
+
+class IndexJobsStore:
+    """Implements `jobs.journal.JobsStore` over the index; each call returns when its effect is durable."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+
+    async def save(self, records: Mapping[str, bytes], removed: Sequence[str]) -> None:
+        """Insert or replace `records` by id, and drop `removed` with their plans."""
+        await self._index.write(lambda tx: tx.save_jobs(records, removed))
+
+    async def load(self) -> list[bytes]:
+        """Return all saved records, in no order."""
+        return await self._index.read(lambda tx: tx.load_jobs())
+
+    async def save_plan(self, job_id: str, plan: bytes | None) -> None:
+        """Save or (None) drop the plan of a job."""
+        await self._index.write(lambda tx: tx.save_plan(job_id, plan))
+
+    async def load_plan(self, job_id: str) -> bytes | None:
+        """Return the saved plan of a job."""
+        return await self._index.read(lambda tx: tx.load_plan(job_id))

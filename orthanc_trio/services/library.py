@@ -1,0 +1,152 @@
+"""Read the library: resources, changes, files.
+
+What a resource looks like is asked far more often than it changes, so its facts and their encodings are kept
+until an event says that they are no longer true.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+
+from ..index.index import Index
+from ..index.transaction import ChangesPage, ReadTransaction
+from ..model.event import ChangeEvent, ChangeType, Event, ResourceDeleted, ResourcesTouched
+from ..model.resource import Attachment, Facts, ResourceLevel, Statistics
+from ..storage.area import Storage, StorageArea
+
+_CACHED_RESOURCES = 8192
+_CACHED_CHILDREN = 1000  # a resource with more children is cheap to ask for, compared with keeping it
+
+
+class Description:
+    """The facts of a resource, with room for the encodings that the doors make of them."""
+
+    __slots__ = ("encodings", "facts", "is_stable")
+
+    def __init__(self, facts: Facts, *, is_stable: bool) -> None:
+        self.facts = facts
+        self.is_stable = is_stable
+        self.encodings: dict[str, bytes] = {}
+
+
+class Library:
+    """Answers what is stored. Safe to call at any time; never changes anything."""
+
+    def __init__(self, index: Index, storage: Storage, is_stable: Callable[[str], bool]) -> None:
+        self._index = index
+        self._storage = storage
+        self._is_stable = is_stable
+        self._cache: OrderedDict[str, Description] = OrderedDict()
+        self._generation = 0
+
+    def notice(self, event: Event) -> None:
+        """Forget what `event` makes untrue. Subscribe this to the bus."""
+        match event:
+            case ChangeEvent(change):
+                self._forget((change.id,))
+            case ResourceDeleted(id=id):
+                self._forget((id,))
+            case ResourcesTouched(ids):
+                self._forget(ids)
+            case _:
+                pass
+
+    def _forget(self, ids: Iterable[str]) -> None:
+        # A read that began before this moment must not bring the old facts back.
+        self._generation += 1
+        for id in ids:
+            self._cache.pop(id, None)
+
+    def cached(self, level: ResourceLevel, id: str) -> Description | None:
+        """Return the description of a resource if it is at hand."""
+        found = self._cache.get(id)
+        if found is None or found.facts.level is not level:
+            return None
+        self._cache.move_to_end(id)
+        return found
+
+    async def describe(self, level: ResourceLevel, id: str) -> Description | None:
+        """Return the description of a resource of `level`, None if there is none."""
+        found = self.cached(level, id)
+        if found is not None:
+            return found
+        generation = self._generation
+        facts = await self._index.read(lambda tx: tx.facts(id, level))
+        return None if facts is None else self._keep(facts, generation)
+
+    async def describe_level(
+        self, level: ResourceLevel, since: int = 0, limit: int | None = None
+    ) -> list[Description]:
+        """Return a page of a level, in ascending order of the identifiers."""
+        return await self._describe_many(lambda tx: tx.ids(level, since, limit))
+
+    async def describe_descendants(self, id: str, level: ResourceLevel) -> list[Description]:
+        """Return all descendants of `id` at `level`, in ascending order of the identifiers."""
+        return await self._describe_many(lambda tx: tx.descendants(id, level))
+
+    async def _describe_many(self, list_ids: Callable[[ReadTransaction], list[str]]) -> list[Description]:
+        generation = self._generation
+        cached = self._cache.copy()
+
+        def read(tx: ReadTransaction) -> tuple[list[str], list[Facts]]:
+            ids = list_ids(tx)
+            return ids, tx.facts_of([id for id in ids if id not in cached])
+
+        ids, loaded = await self._index.read(read)
+        fresh = {facts.id: self._keep(facts, generation) for facts in loaded}
+        return [fresh.get(id) or cached[id] for id in ids]
+
+    def _keep(self, facts: Facts, generation: int) -> Description:
+        description = Description(facts, is_stable=self._is_stable(facts.id))
+        if generation == self._generation and len(facts.children) <= _CACHED_CHILDREN:
+            self._cache[facts.id] = description
+            if len(self._cache) > _CACHED_RESOURCES:
+                self._cache.popitem(last=False)
+        return description
+
+    async def ids(self, level: ResourceLevel, since: int = 0, limit: int | None = None) -> list[str]:
+        """Return a page of the identifiers of a level, ascending."""
+        return await self._index.read(lambda tx: tx.ids(level, since, limit))
+
+    async def descendants(self, id: str, level: ResourceLevel) -> list[str]:
+        """Return the identifiers of all descendants of `id` at `level`, ascending."""
+        return await self._index.read(lambda tx: tx.descendants(id, level))
+
+    async def ancestor(self, id: str, level: ResourceLevel) -> Description | None:
+        """Return the ancestor of `id` at `level`."""
+        chain = await self._index.read(lambda tx: tx.ancestors(id))
+        found = next((ref for ref in chain if ref.level is level), None)
+        return None if found is None else await self.describe(level, found.id)
+
+    async def statistics(self) -> Statistics:
+        """Return counts and sizes over all that is stored."""
+        return await self._index.read(lambda tx: tx.statistics())
+
+    async def changes(
+        self,
+        *,
+        since: int,
+        to: int | None,
+        types: tuple[ChangeType, ...],
+        limit: int,
+        from_end: bool,
+    ) -> ChangesPage:
+        """Return a page of the log of changes, see `ReadTransaction.changes`."""
+        return await self._index.read(
+            lambda tx: tx.changes(since=since, to=to, types=types, limit=limit, from_end=from_end)
+        )
+
+    async def clear_changes(self) -> None:
+        """Empty the log of changes; the numbering goes on."""
+        await self._index.write(lambda tx: tx.clear_changes())
+
+    async def open_file(self, attachment: Attachment) -> tuple[int, int] | bytes:
+        """Open the bytes of an attachment as (descriptor, offset), which the caller closes.
+
+        Where they are in no local file, return them. Raises InexistentFile.
+        """
+
+        def open_blob(area: StorageArea) -> tuple[int, int] | bytes:
+            blob = area.open(attachment.uuid, attachment.size)
+            return blob.descriptor() or blob.read()
+
+        return await self._storage.run(open_blob)

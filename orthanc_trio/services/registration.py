@@ -1,0 +1,226 @@
+"""What storing one instance means in the index: sync, inside one write, all or nothing.
+
+The resources that are missing are created from the top down; what an ancestor says of itself comes from the
+first instance below it. Source: the Orthanc Book, "Metadata", "Tracking changes".
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+
+from msgspec import Struct
+
+from ..config.settings import OverwriteInstances
+from ..dicom.parse import ParsedInstance
+from ..index.transaction import Row, Transaction
+from ..model.errors import BadFileFormat
+from ..model.event import Change, ChangeType
+from ..model.resource import Attachment, AttachmentType, Metadata, ResourceLevel, ResourceRef
+from ..model.tags import MainDicomTags, signature
+from .series import CompletionWatch, is_complete
+
+PATIENT, STUDY, SERIES, INSTANCE = _LEVELS = tuple(ResourceLevel)
+_PARENT = {STUDY: PATIENT, SERIES: STUDY, INSTANCE: SERIES}
+_NEW = {
+    PATIENT: ChangeType.NEW_PATIENT,
+    STUDY: ChangeType.NEW_STUDY,
+    SERIES: ChangeType.NEW_SERIES,
+    INSTANCE: ChangeType.NEW_INSTANCE,
+}
+MetadataByLevel = Mapping[ResourceLevel, Mapping[int, str]]
+
+
+class OriginName(StrEnum):
+    """The door through which an instance came: the metadata Origin."""
+
+    REST_API = "RestApi"
+    DICOM_PROTOCOL = "DicomProtocol"
+    LUA = "Lua"
+    PLUGINS = "Plugins"
+    WEB_DAV = "WebDav"
+    UNKNOWN = "Unknown"
+
+
+class Origin(Struct, frozen=True, kw_only=True):
+    """Where an instance comes from; None is what its door does not know."""
+
+    name: OriginName
+    remote_ip: str | None = None
+    username: str | None = None
+    """HTTP only; empty without authentication."""
+    remote_aet: str = ""
+    called_aet: str | None = None
+
+    def metadata(self) -> dict[int, str]:
+        """Return what an instance remembers of its origin."""
+        values = {
+            Metadata.REMOTE_AET: self.remote_aet,
+            Metadata.ORIGIN: self.name.value,
+            Metadata.REMOTE_IP: self.remote_ip,
+            Metadata.CALLED_AET: self.called_aet,
+            Metadata.HTTP_USERNAME: self.username,
+        }
+        return {number: value for number, value in values.items() if value is not None}
+
+
+class StoreStatus(StrEnum):
+    """What became of an instance, in the words of the API."""
+
+    SUCCESS = "Success"
+    ALREADY_STORED = "AlreadyStored"
+    FILTERED_OUT = "FilteredOut"
+
+
+class ResourceIds(Struct, frozen=True):
+    """The Orthanc identifiers of an instance and of its ancestors."""
+
+    patient: str
+    study: str
+    series: str
+    instance: str
+
+    def of(self, level: ResourceLevel) -> str:
+        """Return the identifier of a level."""
+        return (self.patient, self.study, self.series, self.instance)[level - 1]
+
+
+class StoreResult(Struct, frozen=True):
+    """What became of one instance."""
+
+    status: StoreStatus
+    ids: ResourceIds
+
+
+class StoredFile(Struct, frozen=True):
+    """An instance whose file is in the storage area, unsettled, and not yet in the index."""
+
+    parsed: ParsedInstance
+    ids: ResourceIds
+    attachment: Attachment
+
+
+class Registered(Struct, frozen=True, kw_only=True):
+    """What a registration did, to be told when it is committed."""
+
+    result: StoreResult
+    removed: tuple[ResourceRef, ...] = ()
+    changes: tuple[Change, ...] = ()
+
+
+class Registrar:
+    """Enters instances into the index. Used inside writes of one index only."""
+
+    def __init__(self, overwrite: OverwriteInstances, main_dicom_tags: MainDicomTags) -> None:
+        self._overwrite = overwrite
+        self._signatures = {level: signature(level, main_dicom_tags) for level in ResourceLevel}
+        self._watch = CompletionWatch()
+
+    def register(
+        self, tx: Transaction, file: StoredFile, origin: Origin, date: datetime, extra: MetadataByLevel
+    ) -> Registered:
+        """Enter the instance, or find that it is there and stays.
+
+        `extra` is metadata for the resources of the four levels, new or not.
+        Raises BadFileFormat if identifiers collide with those of resources of other levels.
+        """
+        removed: tuple[ResourceRef, ...] = ()
+        old = _find(tx, file.ids, INSTANCE)
+        if old is not None:
+            if not self._replaces(tx, old, file.attachment):
+                return Registered(result=StoreResult(StoreStatus.ALREADY_STORED, file.ids))
+            deletion = tx.delete(file.ids.instance)
+            assert deletion is not None
+            removed = deletion.removed
+        changes = self._insert(tx, file, origin, date, extra)
+        return Registered(
+            result=StoreResult(StoreStatus.SUCCESS, file.ids), removed=removed, changes=tuple(changes)
+        )
+
+    def _replaces(self, tx: Transaction, old: Row, new: Attachment) -> bool:
+        match self._overwrite:
+            case OverwriteInstances.NEVER:
+                return False
+            case OverwriteInstances.ALWAYS:
+                return True
+            case OverwriteInstances.IF_CHANGED:
+                kept = (a for a in tx.attachments(old.row) if a.type == AttachmentType.DICOM)
+                return all(a.uncompressed_md5 != new.uncompressed_md5 or not a.uncompressed_md5 for a in kept)
+
+    def _insert(
+        self, tx: Transaction, file: StoredFile, origin: Origin, date: datetime, extra: MetadataByLevel
+    ) -> list[Change]:
+        rows = _existing_rows(tx, file.ids)
+        created = [level for level in _LEVELS if level not in rows]
+        for level in created:
+            parent = rows[_PARENT[level]] if level in _PARENT else None
+            rows[level] = tx.create(level, file.ids.of(level), parent, file.parsed.tags.get(level, {}))
+        if SERIES in created:
+            self._watch.begin(file.ids.series, file.parsed.expected_number_of_instances)
+        time = f"{date:%Y%m%dT%H%M%S}"
+        for level, row in rows.items():
+            values = self._metadata(level, file.parsed, origin, time, is_new=level in created)
+            tx.set_metadata(row, {**values, **extra.get(level, {})})
+        tx.attach(rows[INSTANCE], file.attachment)
+        changes = [tx.log_change(_NEW[level], rows[level], date) for level in reversed(created)]
+        if self._completes_series(tx, file.ids.series):
+            changes.append(tx.log_change(ChangeType.COMPLETED_SERIES, rows[SERIES], date))
+        return changes
+
+    def _metadata(
+        self, level: ResourceLevel, parsed: ParsedInstance, origin: Origin, time: str, *, is_new: bool
+    ) -> dict[int, str]:
+        if not is_new:
+            return {Metadata.LAST_UPDATE: time}
+        values: dict[int, str] = {Metadata.MAIN_DICOM_TAGS_SIGNATURE: self._signatures[level]}
+        if level in parsed.sequences:
+            values[Metadata.MAIN_DICOM_SEQUENCES] = parsed.sequences[level]
+        if level is INSTANCE:
+            return values | _instance_metadata(parsed, time) | origin.metadata()
+        values[Metadata.LAST_UPDATE] = time
+        if level is SERIES:
+            values[Metadata.REMOTE_AET] = origin.remote_aet
+            if parsed.expected_number_of_instances is not None:
+                values[Metadata.EXPECTED_NUMBER_OF_INSTANCES] = str(parsed.expected_number_of_instances)
+        return values
+
+    def _completes_series(self, tx: Transaction, series_id: str) -> bool:
+        if not self._watch.is_due(series_id):
+            return False
+        facts = tx.facts(series_id, SERIES)
+        assert facts is not None
+        expected = facts.metadata.get(Metadata.EXPECTED_NUMBER_OF_INSTANCES)
+        self._watch.looked(series_id, expected, len(facts.children))
+        return is_complete(expected, facts.indexes_in_series)
+
+
+def _instance_metadata(parsed: ParsedInstance, time: str) -> dict[int, str]:
+    values: dict[int, str | int | None] = {
+        Metadata.INDEX_IN_SERIES: parsed.index_in_series,
+        Metadata.RECEPTION_DATE: time,
+        Metadata.TRANSFER_SYNTAX: parsed.transfer_syntax,
+        Metadata.SOP_CLASS_UID: parsed.sop_class_uid,
+        Metadata.PIXEL_DATA_OFFSET: parsed.pixel_data_offset,
+        Metadata.PIXEL_DATA_VR: parsed.pixel_data_vr,
+    }
+    return {number: str(value) for number, value in values.items() if value is not None}
+
+
+def _existing_rows(tx: Transaction, ids: ResourceIds) -> dict[ResourceLevel, int]:
+    rows: dict[ResourceLevel, int] = {}
+    for level in (SERIES, STUDY, PATIENT):
+        if level is PATIENT and PATIENT in rows:
+            break
+        found = _find(tx, ids, level)
+        if found is not None:
+            rows[level] = found.row
+            if found.parent_row is not None:
+                rows[_PARENT[level]] = found.parent_row
+    return rows
+
+
+def _find(tx: Transaction, ids: ResourceIds, level: ResourceLevel) -> Row | None:
+    found = tx.find(ids.of(level))
+    if found is not None and found.level is not level:
+        # A PatientID with "|" in it can be made to hash like a study of another patient.
+        raise BadFileFormat("The identifiers are those of another resource")
+    return found

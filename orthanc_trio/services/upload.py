@@ -1,0 +1,163 @@
+"""Store what a client uploads: an instance, an instance in gzip, or an archive of instances.
+
+The content decides, not its declared type. Small bodies stay in memory, large ones go to the storage area as
+they arrive. Source: the Orthanc Book, "Sending DICOM images"; `POST /instances`.
+"""
+
+import math
+from collections.abc import AsyncIterable, AsyncIterator
+from functools import partial
+
+from msgspec import Struct
+
+from ..model.errors import PayloadTooLarge
+from ..storage.area import Storage, StorageArea
+from .gunzip import gunzip
+from .ingest import Ingest, Origin, StoreResult
+from .spool import Buffer, Collected, Received, Spool, discard, owned, piece_of
+from .unpacking import Rejected, Unpacking
+from .zip_reader import ArchiveLimits, ArchiveReader
+
+__all__ = ["Rejected", "Upload", "UploadLimits", "UploadResult"]
+
+_PIECE = 1 << 20
+_SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
+
+
+class UploadLimits(Struct, frozen=True, kw_only=True):
+    """What an upload may cost, in bytes; 0 is no limit."""
+
+    body_bytes: int = 8192 << 20
+    member_bytes: int = 4096 << 20
+    """One file in an archive, or what a gzip body unpacks to."""
+    archive_entries: int = 100_000
+    archive_bytes: int = 65_536 << 20
+    """All files in an archive together."""
+    memory_bytes: int = 16 << 20
+    """The largest file that is held in memory."""
+
+
+class UploadResult(Struct, frozen=True, kw_only=True):
+    """What became of an upload: one result, or those of the members of an archive in its order."""
+
+    is_archive: bool
+    results: tuple[StoreResult, ...]
+    rejected: tuple[Rejected, ...] = ()
+    """Members of an archive that are no instances, or cannot be read."""
+
+
+class Upload:
+    """Receives the bodies of uploads and stores what they hold."""
+
+    def __init__(self, ingest: Ingest, storage: Storage, limits: UploadLimits) -> None:
+        self._ingest = ingest
+        self._storage = storage
+        self._limits = limits
+        self._body_limit = limits.body_bytes or math.inf
+        self._member_limit = limits.member_bytes or math.inf
+
+    async def store(
+        self,
+        chunks: AsyncIterable[bytes],
+        origin: Origin,
+        *,
+        content_length: int | None = None,
+        content_encoding: str = "",
+    ) -> UploadResult:
+        """Store a body that arrives in pieces. A cancelled call leaves no half of a file behind.
+
+        Raises PayloadTooLarge, what `Ingest.store` raises, and BadFileFormat for an archive or gzip body that
+        cannot be read or is beyond the limits. The members of an archive that are no instances are passed
+        over and reported; another error ends the upload, and what was stored until then stays.
+        """
+        self._check_size(content_length or 0)
+        data = await self._collect(aiter(chunks), content_length)
+        is_gzip = content_encoding.strip().lower() == "gzip"
+        async with owned(self._storage, data):
+            return await self._store(data, origin, is_gzip=is_gzip)
+
+    async def store_one(self, data: Buffer, origin: Origin) -> UploadResult:
+        """Store a body that is in memory, such as a part of a form. Raises as `store` does."""
+        self._check_size(len(data))
+        return await self._store(data, origin, is_gzip=False)
+
+    def _check_size(self, size: int) -> None:
+        if size > self._body_limit:
+            raise PayloadTooLarge
+
+    async def _collect(self, chunks: AsyncIterator[bytes], content_length: int | None) -> Collected:
+        limit = self._limits.memory_bytes
+        if content_length is not None and content_length > limit:
+            limit = min(limit, _PIECE)
+        buffer = bytearray()
+        async for chunk in chunks:
+            buffer += chunk
+            self._check_size(len(buffer))
+            if len(buffer) > limit:
+                return await self._spill(buffer, chunks)
+        return buffer
+
+    async def _spill(self, buffer: bytearray, chunks: AsyncIterator[bytes]) -> Collected:
+        spool = await self._storage.run(partial(_begin, data=buffer))
+        is_complete = False
+        try:
+            buffer = bytearray()
+            async for chunk in chunks:
+                buffer += chunk
+                self._check_size(spool.size + len(buffer))
+                if len(buffer) >= _PIECE:
+                    await self._storage.run(partial(_append, spool=spool, data=buffer))
+                    buffer = bytearray()
+            await self._storage.run(partial(_append, spool=spool, data=buffer))
+            is_complete = True
+            return spool.finish()
+        finally:
+            if not is_complete:
+                await discard(self._storage, spool)
+
+    async def _store(self, data: Collected, origin: Origin, *, is_gzip: bool) -> UploadResult:
+        # An archive first: one inside gzip is not looked for.
+        if (await self._head(data)).startswith(_SIGNATURES):
+            return await self._store_archive(data, origin)
+        if is_gzip:
+            unpack = partial(
+                gunzip, data=data, limit=self._member_limit, memory_bytes=self._limits.memory_bytes
+            )
+            unpacked = await self._storage.run(unpack)
+            async with owned(self._storage, unpacked):
+                return await self._store_instance(unpacked, origin)
+        return await self._store_instance(data, origin)
+
+    async def _store_instance(self, data: Collected, origin: Origin) -> UploadResult:
+        return UploadResult(is_archive=False, results=(await self._ingest.store(data, origin),))
+
+    async def _head(self, data: Collected) -> bytes:
+        if isinstance(data, Received):
+            return await self._storage.run(lambda _: bytes(piece_of(data, 0, 4)))
+        return bytes(data[:4])
+
+    async def _store_archive(self, data: Collected, origin: Origin) -> UploadResult:
+        limits = ArchiveLimits(
+            entries=self._limits.archive_entries,
+            member_bytes=self._member_limit,
+            total_bytes=self._limits.archive_bytes or math.inf,
+            memory_bytes=self._limits.memory_bytes,
+        )
+        reader = await self._storage.run(lambda _: ArchiveReader(data, limits))
+        unpacking = Unpacking(self._ingest, self._storage, reader, origin)
+        await unpacking.run()
+        return UploadResult(
+            is_archive=True,
+            results=tuple(unpacking.stored[number] for number in sorted(unpacking.stored)),
+            rejected=tuple(unpacking.rejected[number] for number in sorted(unpacking.rejected)),
+        )
+
+
+def _begin(area: StorageArea, data: Buffer) -> Spool:
+    spool = Spool(area, 0)
+    spool.write(data)
+    return spool
+
+
+def _append(_area: StorageArea, spool: Spool, data: Buffer) -> None:
+    spool.write(data)

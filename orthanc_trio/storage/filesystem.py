@@ -1,0 +1,256 @@
+"""Files in folders of the local file system.
+
+`incoming/KEY` is a file that is not settled, `incoming/KEY.part` one that is still being received, and
+`ab/KEY` a settled one; the 256 folders are made beforehand, since a new folder costs more than a file.
+A file moves once, by a rename from `incoming`; who looks for it looks behind the move as well.
+Errors tell the reason of the system and never a path.
+"""
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ..model.errors import FileStorageCannotWrite, FullStorage, InexistentFile, InternalError
+from .key import check_key, is_key
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_CREATE = os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_MODE = 0o600  # patients' data: for this server alone
+_SUFFIX = ".part"
+
+Buffer = bytes | bytearray | memoryview
+
+
+class FileSystemArea:
+    """A storage area in `folder`, which it owns alone while it is open.
+
+    `is_synchronous` has each file on the disk before `create` and `commit` return.
+    Raises FileStorageCannotWrite if the folder cannot be used, or another process uses it.
+    """
+
+    def __init__(self, folder: Path, *, is_synchronous: bool) -> None:
+        self._folder = os.fspath(folder)
+        self._incoming = os.path.join(self._folder, "incoming")
+        self._is_synchronous = is_synchronous
+        with _write_errors():
+            _make_folders(self._folder, self._incoming)
+            self._incoming_fd = os.open(self._incoming, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            self._take_possession()
+        except FileStorageCannotWrite:
+            self.close()
+            raise
+
+    def _take_possession(self) -> None:
+        try:
+            # A second server would take the files that this one receives for leftovers of a crash.
+            fcntl.flock(self._incoming_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise FileStorageCannotWrite("Another process uses the storage area") from exc
+        except OSError as exc:
+            raise _write_error(exc) from exc
+        with _write_errors():
+            for name in os.listdir(self._incoming):
+                if name.endswith(_SUFFIX) and is_key(name.removesuffix(_SUFFIX)):
+                    os.unlink(os.path.join(self._incoming, name))
+
+    def close(self) -> None:
+        """Let another process use the folder. Safe to repeat."""
+        if self._incoming_fd >= 0:
+            os.close(self._incoming_fd)
+            self._incoming_fd = -1
+
+    def create(self, key: str, data: Buffer) -> None:
+        """Write a whole file. See `StorageArea.create`."""
+        path = self.incoming_path(key)
+        with _write_errors():
+            fd = os.open(path, _CREATE | os.O_WRONLY, _MODE)
+        try:
+            with _write_errors():
+                try:
+                    _write_all(fd, data)
+                    self.flush(fd)
+                finally:
+                    os.close(fd)
+                self.flush_folder()
+        except (FullStorage, FileStorageCannotWrite):
+            with suppress(OSError):
+                os.unlink(path)
+            raise
+
+    def receive(self, key: str) -> "FileReceiver":
+        """Begin a file whose bytes come in pieces. See `StorageArea.receive`."""
+        return FileReceiver(self, key)
+
+    def settle(self, keys: Iterable[str]) -> None:
+        """Move files to their final folders. Safe to repeat."""
+        for key in keys:
+            with _write_errors(), suppress(FileNotFoundError):
+                os.rename(self.incoming_path(key), self.settled_path(key))
+
+    def unsettled(self) -> list[str]:
+        """Return the keys of the files that are not settled."""
+        with _write_errors():
+            return [name for name in os.listdir(self._incoming) if is_key(name)]
+
+    def open(self, key: str, size: int) -> "FileBlob":
+        """Return the blob of a key. Reads nothing yet."""
+        return FileBlob(self, check_key(key), size)
+
+    def delete(self, key: str) -> None:
+        """Remove a file, settled or not."""
+        # In the direction of the move, so that a file which is being settled is not missed.
+        for path in (self.incoming_path(key), self.settled_path(key)):
+            with _write_errors(), suppress(FileNotFoundError):
+                os.unlink(path)
+
+    def incoming_path(self, key: str) -> str:
+        """Return where the file of `key` is until it is settled."""
+        return f"{self._incoming}/{check_key(key)}"
+
+    def settled_path(self, key: str) -> str:
+        """Return where the file of `key` is once it is settled."""
+        return f"{self._folder}/{check_key(key)[:2]}/{key}"
+
+    def flush(self, fd: int) -> None:
+        """Have the bytes of an open file on the disk, if the area synchronises."""
+        if self._is_synchronous:
+            os.fsync(fd)
+
+    def flush_folder(self) -> None:
+        """Have the names of the incoming files on the disk, if the area synchronises."""
+        if self._is_synchronous:
+            os.fsync(self._incoming_fd)
+
+
+class FileBlob:
+    """The bytes of one file."""
+
+    def __init__(self, area: FileSystemArea, key: str, size: int) -> None:
+        self._area = area
+        self._key = key
+        self.size = size
+
+    def read(self, offset: int = 0, size: int | None = None) -> bytes:
+        """Return up to `size` bytes from `offset`. Raises InexistentFile."""
+        fd = self._open()
+        try:
+            with _read_errors():
+                wanted = max(0, os.fstat(fd).st_size - offset)
+                return _read_all(fd, offset, wanted if size is None else min(size, wanted))
+        finally:
+            os.close(fd)
+
+    def descriptor(self) -> tuple[int, int]:
+        """Open the file: (file descriptor, 0); the caller closes it. Raises InexistentFile."""
+        return self._open(), 0
+
+    def _open(self) -> int:
+        settled, incoming = self._area.settled_path(self._key), self._area.incoming_path(self._key)
+        # The move may happen between the first look and the second.
+        for path in (settled, incoming, settled):
+            with _read_errors(), suppress(FileNotFoundError):
+                return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        raise InexistentFile
+
+
+class FileReceiver:
+    """A file that grows under a temporary name, which no listing shows and a restart removes."""
+
+    def __init__(self, area: FileSystemArea, key: str) -> None:
+        self._area = area
+        self._target = area.incoming_path(key)
+        self._path = self._target + _SUFFIX
+        self._size = 0
+        with _write_errors():
+            self._fd = os.open(self._path, _CREATE | os.O_RDWR, _MODE)
+
+    def write(self, data: Buffer) -> None:
+        """Append `data`; on failure nothing of the file is left."""
+        try:
+            with _write_errors():
+                _write_all(self._fd, data)
+        except (FullStorage, FileStorageCannotWrite):
+            self.discard()
+            raise
+        self._size += len(data)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return bytes that were written already."""
+        with _read_errors():
+            return _read_all(self._fd, offset, min(size, max(0, self._size - offset)))
+
+    def descriptor(self) -> int | None:
+        """Return the descriptor of the file while it is open."""
+        return self._fd if self._fd >= 0 else None
+
+    def commit(self) -> int:
+        """Give the file its key, durably if the area synchronises, and return its size."""
+        try:
+            with _write_errors():
+                self._area.flush(self._fd)
+                os.rename(self._path, self._target)
+                self._path = self._target
+                self._area.flush_folder()
+        except (FullStorage, FileStorageCannotWrite):
+            self.discard()
+            raise
+        self._close()
+        return self._size
+
+    def discard(self) -> None:
+        """Forget the file. Does nothing after `commit`; safe to repeat."""
+        if self._fd >= 0:
+            self._close()
+            with suppress(OSError):
+                os.unlink(self._path)
+
+    def _close(self) -> None:
+        os.close(self._fd)
+        self._fd = -1
+
+
+def _make_folders(folder: str, incoming: str) -> None:
+    os.makedirs(incoming, exist_ok=True)
+    existing = set(os.listdir(folder))
+    for name in (f"{number:02x}" for number in range(256)):
+        if name not in existing:
+            os.mkdir(os.path.join(folder, name))
+
+
+def _write_all(fd: int, data: Buffer) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+
+
+def _read_all(fd: int, offset: int, size: int) -> bytes:
+    data = os.pread(fd, size, offset)
+    if len(data) == size or not data:
+        return data
+    # Linux returns at most 2 GiB at once.
+    return data + _read_all(fd, offset + len(data), size - len(data))
+
+
+def _write_error(exc: OSError) -> FullStorage | FileStorageCannotWrite:
+    reason = exc.strerror or "Unknown reason"
+    return FullStorage(reason) if exc.errno in _FULL else FileStorageCannotWrite(reason)
+
+
+@contextmanager
+def _write_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise _write_error(exc) from exc
+
+
+@contextmanager
+def _read_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise InternalError(f"Error while accessing the filesystem: {exc.strerror}") from exc

@@ -1,0 +1,35 @@
+"""Choose and open a storage backend: the only place that knows all of them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from ..config.settings import StorageBackend
+from .area import Storage
+from .filesystem import FileSystemArea
+from .memory import MemoryArea
+
+
+@asynccontextmanager
+async def open_storage(
+    kind: StorageBackend, folder: Path, *, is_synchronous: bool, threads: int
+) -> AsyncIterator[Storage]:
+    """Open the storage area in `folder` (unused by the one in memory) with `threads` storage threads.
+
+    Raises FileStorageCannotWrite if the folder cannot be used.
+    """
+    match kind:
+        case StorageBackend.MEMORY:
+            yield Storage(MemoryArea(), threads=threads)
+        case StorageBackend.FILESYSTEM:
+            area = await trio.to_thread.run_sync(
+                partial(FileSystemArea, folder, is_synchronous=is_synchronous),
+                limiter=trio.CapacityLimiter(1),
+            )
+            try:
+                yield Storage(area, threads=threads)
+            finally:
+                area.close()

@@ -1,0 +1,76 @@
+"""The answers of Orthanc 1.13.0 to every file that comes with pydicom, recorded once, are ours as well."""
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pydicom.data
+import pytest
+
+from tests.support.server import Server, running_server
+
+GOLDEN = Path(__file__).parent / "golden"
+FILES = Path(pydicom.data.__file__).parent
+RECORDED: dict[str, Any] = json.loads((GOLDEN / "pydicom_files.json").read_text())
+ARCHIVES: dict[str, list[str]] = json.loads((GOLDEN / "archive_names.json").read_text())
+NOT_COMPARED = {"LastUpdate", "IsStable", "FileUuid"}  # they differ from one run to the next
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, dict[str, Any]]]:
+    """A server that was sent every file, in the recorded order, and its answers by file name."""
+    with running_server(tmp_path_factory.mktemp("golden"), SyncStorageArea=False) as server:
+        connection = server.connect()
+        replies = {}
+        for name in sorted(RECORDED["uploads"]):
+            data = (FILES / name).read_bytes()
+            replies[name] = server.request("POST", "/instances", data, connection=connection)
+        connection.close()
+        yield server, replies
+
+
+@pytest.mark.parametrize("name", sorted(RECORDED["uploads"]))
+def test_upload_answers_what_orthanc_answers(filled: tuple[Server, dict[str, Any]], name: str) -> None:
+    reply, recorded = filled[1][name], RECORDED["uploads"][name]
+    assert reply.status == recorded["status"], reply.body
+    if reply.status == 200:
+        assert reply.json() == recorded["answer"]
+    else:
+        assert reply.json()["OrthancStatus"] == recorded["code"]
+        assert reply.json().get("Details") == recorded["details"]
+
+
+@pytest.mark.parametrize("path", sorted(RECORDED["resources"]))
+def test_resource_is_described_as_orthanc_describes_it(
+    filled: tuple[Server, dict[str, Any]], path: str
+) -> None:
+    described = filled[0].get(path).json()
+    assert set(described) >= NOT_COMPARED & set(described)
+    shown = {name: value for name, value in described.items() if name not in NOT_COMPARED}
+    assert shown == RECORDED["resources"][path]
+
+
+def names_in_zip(data: bytes) -> list[str]:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return sorted(archive.namelist())
+
+
+@pytest.mark.parametrize("request_line", sorted(ARCHIVES))
+def test_archive_has_the_names_that_orthanc_gives(
+    filled: tuple[Server, dict[str, Any]], request_line: str
+) -> None:
+    server = filled[0]
+    method, path, *option = request_line.split()
+    if path == "/tools/create-archive":
+        resources = [
+            name.rpartition("/")[2] for name in RECORDED["resources"] if name.startswith("/patients")
+        ]
+        body = json.dumps({"Resources": resources, "Utf8": bool(option)})
+    else:
+        body = "{}" if method == "POST" else ""
+    reply = server.request(method, path, body or None)
+    assert reply.status == 200, reply.body
+    assert names_in_zip(reply.body) == ARCHIVES[request_line]

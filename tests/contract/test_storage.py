@@ -1,0 +1,37 @@
+"""Every storage backend against the contract."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orthanc_trio.config.settings import StorageBackend
+from orthanc_trio.storage.area import StorageArea
+from orthanc_trio.storage.filesystem import FileSystemArea
+from orthanc_trio.storage.memory import MemoryArea
+from orthanc_trio.storage.opening import open_storage
+
+from .storage import StorageContract, new_key
+
+
+class TestMemoryArea(StorageContract):
+    @pytest.fixture
+    def area(self) -> StorageArea:
+        return MemoryArea()
+
+
+class TestFileSystemArea(StorageContract):
+    @pytest.fixture(params=[False, True], ids=["lazy", "synchronous"])
+    def area(self, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[StorageArea]:
+        area = FileSystemArea(tmp_path / "storage", is_synchronous=request.param)
+        yield area
+        area.close()
+
+
+@pytest.mark.parametrize("kind", list(StorageBackend))
+async def test_an_opened_storage_runs_functions_of_its_area(kind: StorageBackend, tmp_path: Path) -> None:
+    key = new_key()
+    async with open_storage(kind, tmp_path / "storage", is_synchronous=False, threads=2) as storage:
+        await storage.run(lambda area: area.create(key, b"data"))
+        assert await storage.run(lambda area: area.open(key, 4).read()) == b"data"
+        assert storage.limiter.total_tokens == 2

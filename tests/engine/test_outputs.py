@@ -1,0 +1,144 @@
+"""The files that jobs leave: limit, use, removal, restart."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import trio
+
+from orthanc_trio.jobs.outputs import Outputs
+from orthanc_trio.model.errors import CannotWriteFile
+from orthanc_trio.model.job import JobOutput, JobRecord, JobState
+from tests.support.jobs import EPOCH, make_record
+
+IDS = [f"{number:08d}-0000-4000-8000-000000000000" for number in range(4)]
+
+
+def make_output(job_id: str, key: str = "archive") -> JobOutput:
+    return JobOutput(
+        key=key, file=f"{job_id}.{key}", filename="x.zip", media_type="application/zip", size_bytes=1
+    )
+
+
+def leave(outputs: Outputs, job_id: str, key: str = "archive") -> Path:
+    path = outputs.path(job_id, key)
+    path.write_bytes(b"x")
+    return path
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+async def opened_outputs(folder: Path, *records: JobRecord, max_files: int = 2) -> Outputs:
+    outputs = Outputs(folder, max_files=max_files)
+    await outputs.restore(records)
+    await outputs.drain()
+    return outputs
+
+
+@asynccontextmanager
+async def janitor(outputs: Outputs) -> AsyncIterator[None]:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(outputs.run)
+        yield
+        nursery.cancel_scope.cancel()
+
+
+async def test_the_least_recently_used_output_makes_place(tmp_path: Path) -> None:
+    outputs = await opened_outputs(tmp_path)
+    for id in IDS[:2]:
+        leave(outputs, id)
+        assert outputs.keep(id, [make_output(id)]) == []
+    descriptor = await outputs.open(make_output(IDS[0]).file)
+    assert descriptor is not None
+    os.close(descriptor)
+    leave(outputs, IDS[2])
+    assert outputs.keep(IDS[2], [make_output(IDS[2])]) == [make_output(IDS[1]).file]
+    await outputs.drain()
+    assert names(tmp_path) == {make_output(IDS[0]).file, make_output(IDS[2]).file}
+
+
+async def test_files_that_a_job_began_and_does_not_leave_are_removed(tmp_path: Path) -> None:
+    outputs = await opened_outputs(tmp_path)
+    leave(outputs, IDS[0])
+    leave(outputs, IDS[0], "scratch")
+    outputs.keep(IDS[0], [make_output(IDS[0])])
+    await outputs.drain()
+    assert names(tmp_path) == {make_output(IDS[0]).file}
+
+
+async def test_the_files_of_a_failed_job_are_gone_before_it_can_begin_anew(tmp_path: Path) -> None:
+    outputs = await opened_outputs(tmp_path)
+    path = leave(outputs, IDS[0])
+    await outputs.discard_begun(IDS[0])
+    await outputs.discard_begun(IDS[0])
+    assert not path.exists()
+
+
+async def test_the_janitor_removes_what_is_doomed(tmp_path: Path) -> None:
+    outputs = await opened_outputs(tmp_path)
+    path = leave(outputs, IDS[0])
+    outputs.keep(IDS[0], [make_output(IDS[0])])
+    async with janitor(outputs):
+        outputs.doom_all(make_record(id=IDS[0], outputs=(make_output(IDS[0]),)))
+        outputs.doom(["never was"])
+        while path.exists():  # noqa: ASYNC110  # a thread of the outputs removes it
+            await trio.lowlevel.checkpoint()
+    assert await outputs.open(path.name) is None
+
+
+async def test_an_output_that_vanished_cannot_be_opened(tmp_path: Path) -> None:
+    outputs = await opened_outputs(tmp_path)
+    path = leave(outputs, IDS[0])
+    outputs.keep(IDS[0], [make_output(IDS[0])])
+    path.unlink()
+    assert await outputs.open(path.name) is None
+
+
+async def test_a_start_keeps_what_belongs_to_jobs_and_removes_the_rest(tmp_path: Path) -> None:
+    for id in IDS:
+        (tmp_path / f"{id}.archive").write_bytes(b"x")
+    (tmp_path / "stray").write_bytes(b"x")
+    finished = make_record(id=IDS[0], state=JobState.SUCCESS, outputs=(make_output(IDS[0]),))
+    paused = make_record(id=IDS[1], state=JobState.PAUSED)
+    failed = make_record(id=IDS[2], state=JobState.FAILURE)
+    outputs = await opened_outputs(tmp_path, finished, paused, failed)
+    assert names(tmp_path) == {f"{IDS[0]}.archive", f"{IDS[1]}.archive"}
+    await outputs.discard_begun(IDS[1])
+    assert names(tmp_path) == {f"{IDS[0]}.archive"}
+
+
+async def test_a_start_tells_which_outputs_are_gone_or_too_many(tmp_path: Path) -> None:
+    records = [
+        make_record(
+            id=id,
+            state=JobState.SUCCESS,
+            outputs=(make_output(id),),
+            changed=EPOCH + timedelta(seconds=-number),
+        )
+        for number, id in enumerate(IDS)
+    ]
+    for id in IDS[:3]:
+        (tmp_path / f"{id}.archive").write_bytes(b"x")
+    outputs = Outputs(tmp_path, max_files=2)
+    assert await outputs.restore(records) == {f"{IDS[3]}.archive", f"{IDS[2]}.archive"}
+
+
+async def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(CannotWriteFile):
+        await Outputs(tmp_path / "file" / "jobs", max_files=1).restore([])
+
+
+async def test_a_file_that_cannot_be_removed_is_left_to_the_next_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    outputs = await opened_outputs(tmp_path)
+    (tmp_path / "folder").mkdir()
+    outputs.doom(["folder"])
+    await outputs.drain()
+    assert len(caplog.records) == 1

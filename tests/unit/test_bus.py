@@ -1,0 +1,51 @@
+import trio
+import trio.testing
+
+from orthanc_trio.bus import EventBus, Mailbox
+from orthanc_trio.model.event import Event, JobForgotten
+
+
+def test_every_subscriber_hears_events_in_order() -> None:
+    bus, first, second = EventBus(), list[Event](), list[Event]()
+    with bus.subscribed(first.append), bus.subscribed(second.append):
+        bus.publish(JobForgotten("a"))
+        bus.publish(JobForgotten("b"))
+    assert first == second == [JobForgotten("a"), JobForgotten("b")]
+
+
+def test_a_subscriber_that_left_hears_nothing() -> None:
+    bus, heard = EventBus(), list[Event]()
+    with bus.subscribed(heard.append):
+        pass
+    bus.publish(JobForgotten("a"))
+    assert heard == []
+
+
+async def test_a_mailbox_keeps_the_newest_message_of_each_key() -> None:
+    mailbox = Mailbox()
+    for key, message in (("a", "a1"), ("b", "b1"), ("a", "a2")):
+        mailbox.put(key, message)
+    assert await mailbox.take() == ["a2", "b1"]
+
+
+async def test_a_reader_waits_for_the_next_message() -> None:
+    mailbox = Mailbox()
+    received: list[list[str] | None] = []
+
+    async def read() -> None:
+        received.append(await mailbox.take())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(read)
+        await trio.testing.wait_all_tasks_blocked()
+        assert received == []
+        mailbox.put("a", "a1")
+    assert received == [["a1"]]
+
+
+async def test_a_closed_mailbox_ends_after_what_is_in_it() -> None:
+    mailbox = Mailbox()
+    mailbox.put("a", "a1")
+    mailbox.close()
+    assert await mailbox.take() == ["a1"]
+    assert await mailbox.take() is None
