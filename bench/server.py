@@ -154,8 +154,24 @@ def started(side: Side, settings: Mapping[str, Any], data: Path) -> Iterator[Ser
         server.start()
         yield server
     finally:
-        server.stop()
-        shutil.rmtree(folder)
+        with _uninterrupted():
+            server.stop()
+            shutil.rmtree(folder)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Put off Ctrl-C and SIGTERM until the context ends."""
+    late: list[int] = []
+    signals = (signal.SIGINT, signal.SIGTERM)
+    handlers = {number: signal.signal(number, lambda number, _: late.append(number)) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if late:
+        raise KeyboardInterrupt
 
 
 def _kill_group(child: subprocess.Popen[bytes]) -> None:

@@ -128,7 +128,11 @@ def _serve(subscribers: list[Subscriber]) -> None:
 def main() -> None:
     """Subscribe, report once (the first messages are the snapshots), and serve."""
     port, count = map(int, sys.argv[1:])
-    subscribers = [Subscriber(port) for _ in range(count)]
+    subscribers: list[Subscriber] = []
+    try:
+        subscribers.extend(Subscriber(port) for _ in range(count))
+    except OSError as error:
+        sys.exit(f"{len(subscribers)} of {count} subscribers were let in, then: {error}")
     for one in subscribers:
         require(msgspec.json.decode(one.first or b"")["Type"] == "Snapshot", "no snapshot came first")
         one.messages = 0

@@ -49,7 +49,7 @@ class _Child:
         """Return the next line. Raises BenchError if the process has ended."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
-        require(bool(line), "a process of subscribers has failed")
+        require(bool(line), "a process of subscribers has failed (its reason is on standard error)")
         return line
 
     def end_input(self) -> None:

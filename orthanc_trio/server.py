@@ -70,7 +70,7 @@ async def serve(
             context.feed.close()
             await context.jobs.stop(settings.jobs_shutdown_grace_period)
         watch.cancel_scope.cancel()
-    _logger.info("The server has stopped")
+    _logger.warning("The server has stopped")
 
 
 async def _stop_on_signal(
@@ -79,7 +79,7 @@ async def _stop_on_signal(
     with trio.open_signal_receiver(*_STOP_SIGNALS) as signals:
         task_status.started()
         async for number in signals:
-            _logger.info("%s: the server stops", signal.Signals(number).name)
+            _logger.warning("%s: the server stops", signal.Signals(number).name)
             stop_requested.set()
 
 
@@ -94,7 +94,7 @@ async def _open_http_door(
     async with trio.open_nursery() as http:
         serving = partial(serve_http, app, http_options, stop=context.stop_requested)
         for address, port in await http.start(serving):
-            _logger.info("HTTP server listening on %s, port %d", address, port)
+            _logger.warning("HTTP server listening on %s, port %d", address, port)
         task_status.started()
 
 

@@ -33,14 +33,21 @@ LAYERS = {
     "rest": 5,
     "httpd": 5,
     "scp": 5,
+    "options": 6,
     "server": 6,
     "client": 6,
     "cli": 6,
     "__main__": 6,
 }
 
-# Options raise the errors of the model; the entry leads to the server, or to a command of the client.
-SIDEWAYS = {("config", "model"), ("__main__", "cli"), ("cli", "server"), ("cli", "client")}
+# Settings raise the errors of the model; the entry leads to the server, or to a command of the client.
+SIDEWAYS = {
+    ("config", "model"),
+    ("__main__", "cli"),
+    ("cli", "server"),
+    ("cli", "client"),
+    ("server", "options"),
+}
 
 # Where a library may be imported: prefixes of module names.
 HOMES = {

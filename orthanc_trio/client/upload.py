@@ -31,7 +31,8 @@ _MOST_COMPLAINTS = 20
 _TIMEOUT = httpx.Timeout(connect=10, read=300, write=60, pool=None)
 # A server closes idle connections after a second; one that is closed just then looks lost.
 _LIMITS = httpx.Limits(keepalive_expiry=0.5)
-_BAD_FILE = 15  # Orthanc's code for a body that is not DICOM
+# Orthanc's codes for a body that is not DICOM, and for DICOM that is no instance, such as a DICOMDIR.
+_NOT_DICOM = (15, 21)
 
 
 class Fate(StrEnum):
@@ -146,15 +147,16 @@ class Upload:
         if answer.status_code in (401, 403):
             raise GaveUp("The server refuses the user: give it as http://USER:PASSWORD@HOST")
         content = _json(answer)
+        code = content.get("OrthancStatus") if isinstance(content, dict) else None
         if answer.status_code == 200:
             # A ZIP file is answered by a list.
             for instance in content if isinstance(content, list) else [content]:
                 status = instance.get("Status") if isinstance(instance, dict) else None
                 self._count(_FATES.get(str(status), Fate.FAILED), path, f"the server says {status}")
-        elif isinstance(content, dict) and content.get("OrthancStatus") == _BAD_FILE:
+        elif code in _NOT_DICOM:
             self._count(Fate.NOT_DICOM, path, "")
         else:
-            self._count(Fate.FAILED, path, f"the server answers with status {answer.status_code}")
+            self._count(Fate.FAILED, path, f"the server answers {answer.status_code}, error {code!r}")
 
     def _count(self, fate: Fate, path: Path, reason: str) -> None:
         self.counts[fate] += 1

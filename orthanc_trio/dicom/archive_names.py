@@ -115,7 +115,7 @@ def _joined(tags: Tags, *keys: str) -> str:
 def _folder(text: str, unknown: str, *, utf8: bool) -> str:
     name = clean(text, utf8=utf8)
     # Orthanc gives `..` away as a folder; a reader that follows it would leave the place of the archive.
-    return name if name.strip("^") and name.strip(".") else unknown
+    return name if name.strip("^") and name.strip(". ") else unknown
 
 
 def _is_encodable(text: str) -> bool:

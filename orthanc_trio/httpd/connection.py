@@ -1,10 +1,11 @@
 """One plain HTTP/1.1 connection: its requests in order, each awaited in the connection's own task.
 
-No task, nursery or deadline belongs to a request: while no request runs, one cancel scope with a moving
-deadline guards the wait for the next head; while one runs, the channel guards each wait for the client.
+No task, nursery or deadline belongs to a request: while none runs, the connection notes when it expires, and
+its owner looks at that now and then; while one runs, the channel guards each wait for the client.
 """
 
 import logging
+import math
 from urllib.parse import unquote_to_bytes
 
 import trio
@@ -40,14 +41,20 @@ class Connection:
         self._server = server
         self._channel = Channel(transport, options.request_timeout_s)
         self._scope = trio.CancelScope()
-        self._is_idle = True
-        self._is_stopping = False
+        self._exchange: Exchange | None = None
+        self._expires_at = math.inf
         self._keep_alive_lines = connection_lines(options)
 
     def stop(self) -> None:
         """End the connection: at once if no request runs, else after the answer."""
-        self._is_stopping = True
-        if self._is_idle:
+        if self._exchange is None:
+            self._scope.cancel()
+        else:
+            self._exchange.end_connection()
+
+    def expire(self, now: float) -> None:
+        """End the connection if it has waited too long for a request; to be called regularly."""
+        if now >= self._expires_at:
             self._scope.cancel()
 
     async def serve(self) -> bytes | None:
@@ -66,7 +73,7 @@ class Connection:
         return handed_over
 
     def _end(self) -> None:
-        if self._is_idle:
+        if self._exchange is None:
             self._transport.close()
         else:
             self._transport.abort()
@@ -89,7 +96,7 @@ class Connection:
 
     async def _read_head(self) -> bytes | None:
         channel = self._channel
-        self._scope.deadline = trio.current_time() + self._options.patience_s
+        self._expires_at = trio.current_time() + self._options.patience_s
         has_begun = False
         while True:
             held = channel.held.lstrip(b"\r\n")
@@ -100,12 +107,12 @@ class Connection:
                 raise BadHead(overlong_status(held, self._options))
             if held and not has_begun:
                 has_begun = True
-                self._scope.deadline = trio.current_time() + self._options.request_timeout_s
+                self._expires_at = trio.current_time() + self._options.request_timeout_s
             data = await self._read_more()
             if not data:
                 return None
             channel.held = held + data
-        self._scope.deadline = float("inf")
+        self._expires_at = math.inf
         channel.held = held[end + 4 :]
         return held[: end + 4]
 
@@ -118,9 +125,8 @@ class Connection:
 
     async def _answer(self, head: Head) -> bool:
         """Answer one request; return whether another one may follow."""
-        self._is_idle = False
-        keeps = head.keep_alive and self._options.keep_alive and not self._is_stopping
-        exchange = Exchange(
+        keeps = head.keep_alive and self._options.keep_alive
+        exchange = self._exchange = Exchange(
             head,
             self._channel,
             keep_alive_lines=self._keep_alive_lines if keeps else None,
@@ -134,7 +140,7 @@ class Connection:
         if not exchange.is_complete:
             await self._answer_failure(exchange)
         can_go_on = await self._finish(exchange)
-        self._is_idle = True
+        self._exchange = None
         return can_go_on
 
     async def _answer_failure(self, exchange: Exchange) -> None:
@@ -143,14 +149,14 @@ class Connection:
         await exchange.fail()
 
     async def _finish(self, exchange: Exchange) -> bool:
-        if not exchange.must_close and not self._is_stopping and await exchange.drain():
+        if not exchange.must_close and await exchange.drain():
             return True
         if exchange.has_unread_body or self._channel.held:
             await self._linger()
         return False
 
     async def _refuse(self, status: int) -> None:
-        self._scope.deadline = float("inf")
+        self._expires_at = math.inf
         try:
             await self._channel.send(refusal(status))
             await self._linger()

@@ -125,6 +125,10 @@ class Exchange:
 
     # The answer
 
+    def end_connection(self) -> None:
+        """Say in the answer, if it is not too late, that the connection ends."""
+        self._keep_alive_lines = None
+
     @property
     def must_close(self) -> bool:
         """Whether the answer said that the connection ends."""

@@ -58,6 +58,7 @@ class Head:
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take one header."""
         name = name.lower()
+        value = value.rstrip(b" \t")
         self.headers.append((name, value))
         if name in _NOTED:
             noted = self._noted

@@ -17,6 +17,7 @@ from .transport import SocketTransport
 
 _BACKLOG = 1024
 _PAUSE_S = 0.1
+_EXPIRY_INTERVAL_S = 0.5
 _OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 _log = logging.getLogger(__name__)
@@ -37,16 +38,19 @@ async def serve(
     to end. A cancel ends everything at once. Raises HttpPortInUse; InternalError for an unknown Hypercorn.
     """
     server = _Server(app, options)
-    async with trio.open_nursery() as connections:
-        with _open_listeners(options) as listeners:
+    with _open_listeners(options) as listeners:
+        async with trio.open_nursery() as connections:
             async with trio.open_nursery() as acceptors:
                 for listener in listeners:
                     acceptors.start_soon(server.accept, listener, connections)
+                acceptors.start_soon(server.expire_connections)
                 task_status.started([_address_of(listener.getsockname()) for listener in listeners])
                 await stop.wait()
                 acceptors.cancel_scope.cancel()
-        await server.stop()
-        connections.cancel_scope.deadline = trio.current_time() + options.grace_s
+            for listener in listeners:
+                listener.close()
+            await server.stop()
+            connections.cancel_scope.deadline = trio.current_time() + options.grace_s
 
 
 @contextmanager
@@ -90,6 +94,12 @@ class _Server:
         for connection in tuple(self._connections):
             connection.stop()
         await self._bridge.stop()
+
+    async def expire_connections(self) -> None:
+        while True:
+            await trio.sleep(_EXPIRY_INTERVAL_S)
+            for connection in tuple(self._connections):
+                connection.expire(trio.current_time())
 
     async def accept(self, listener: socket.socket, connections: trio.Nursery) -> None:
         while True:

@@ -19,12 +19,12 @@ MICROSECOND = timedelta(microseconds=1)
 _MAX_INTEGER = (1 << 63) - 1
 _CHANGE_TYPES = {int(type): type for type in ChangeType}
 
-# The resource of a row and all that is below it, at the parameter's level or above.
+# The resource of a row and all that is below it. Counting the levels keeps the search inside one index.
 TREE = """
     WITH RECURSIVE tree (row, level, id) AS (
         SELECT row, level, id FROM resources WHERE row = ?
         UNION ALL
-        SELECT child.row, child.level, child.id
+        SELECT child.row, tree.level + 1, child.id
         FROM tree JOIN resources AS child ON child.parent = tree.row
     )"""
 

@@ -7,7 +7,6 @@ decides, whatever the step raises on its way out.
 import logging
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -45,12 +44,6 @@ class Ending(Struct, frozen=True):
 
     move: Move
     changes: dict[str, Any] = msgspec.field(default_factory=dict)
-
-
-class _StepFailed(Exception):
-    def __init__(self, fault: JobFault) -> None:
-        super().__init__(fault)
-        self.fault = fault
 
 
 def fault_of(exc: Exception, job: str) -> JobFault:
@@ -148,9 +141,7 @@ class Attempt:
         except Exception as exc:
             if self._scope.cancel_called:
                 return self._obeyed()
-            if isinstance(exc, _StepFailed):
-                return Ending(Move.FAIL, {"fault": exc.fault})
-            raise
+            return Ending(Move.FAIL, {"fault": fault_of(exc, self.record.id)})
         return self._obeyed()
 
     async def discard(self) -> None:
@@ -160,7 +151,8 @@ class Attempt:
                 args = msgspec.json.decode(self.record.args, type=self._kind.args_type)
                 await self._kind.discard(self._context, args)
             except Exception as exc:
-                fault_of(exc, self.record.id)
+                fault = fault_of(exc, self.record.id)
+                _logger.warning("Job %s leaves something behind (%s)", self.record.id, fault.code.description)
             await self.ledger.outputs.discard_begun(self.record.id)
 
     def show(self, *, done: float, total: float, content: dict[str, Any] | None) -> None:
@@ -174,12 +166,10 @@ class Attempt:
         await self.ledger.journal.save(self.record)
 
     async def _steps(self) -> Ending:
-        with self._blaming_the_step():
-            args, plan = await self._prepare()
+        args, plan = await self._prepare()
         while self.order is None:
-            with self._blaming_the_step():
-                outcome = await self._kind.step(self._context, args, plan, self._cursor)
-                ending = await self._conclude(outcome)
+            outcome = await self._kind.step(self._context, args, plan, self._cursor)
+            ending = await self._conclude(outcome)
             if ending is not None:
                 return ending
             # A step that never waits must not keep the other tasks from running.
@@ -214,7 +204,7 @@ class Attempt:
                 await self._keep(cursor)
                 self._pass_boundary(done, total, self._merged(content))
                 return None
-            case RetryAfter(seconds, cursor, fault):
+            case RetryAfter(seconds, cursor, fault):  # pragma: no branch  # the union has no other member
                 await self._keep(cursor)
                 retry_at = self.ledger.now() + timedelta(seconds=seconds)
                 # An order that came meanwhile is obeyed instead.
@@ -252,10 +242,3 @@ class Attempt:
     def _obeyed(self) -> Ending:
         assert self.order is not None
         return Ending(_MOVES[self.order])
-
-    @contextmanager
-    def _blaming_the_step(self) -> Iterator[None]:
-        try:
-            yield
-        except Exception as exc:
-            raise _StepFailed(fault_of(exc, self.record.id)) from exc

@@ -15,7 +15,7 @@ import msgspec
 import trio
 from msgspec import Raw, Struct
 
-from ..model.errors import DatabaseUnavailable, OrthancError, ParameterOutOfRange
+from ..model.errors import DatabaseUnavailable, OrthancError
 from ..model.event import Event
 from ..model.job import JobRecord, JobState
 from .attempt import AnyKind, Attempt, InWorker
@@ -27,7 +27,6 @@ from .registry import JobsRegistry
 from .states import Move, moved
 
 CLOSE_TIMEOUT_S: Final = 10.0
-_MAX_PRIORITY: Final = 2**63
 
 _logger = logging.getLogger(__name__)
 
@@ -97,11 +96,9 @@ class JobsEngine(JobsControl):
 
         `sink` is closed at the end of the job; of a submission that failed it stays with the caller. A caller
         that is cancelled before the return leaves no job.
-        Raises what the kind's `check` and the store raise, ParameterOutOfRange, and DatabaseUnavailable while
-        the engine stops; then there is no job.
+        Raises what the kind's `check` and the store raise, and DatabaseUnavailable while the engine stops;
+        then there is no job.
         """
-        if not -_MAX_PRIORITY <= priority < _MAX_PRIORITY:
-            raise ParameterOutOfRange("Priority")
         content = await self._kinds[kind_name].check(args)
         if self._is_stopping:
             raise DatabaseUnavailable

@@ -207,13 +207,12 @@ class Ledger:
     def _without_outputs(self, files: Iterable[str]) -> None:
         """Take files that are gone off the records."""
         for file in files:
-            record = self.registry.find(job_of(file))
-            if record is not None:
-                outputs = tuple(output for output in record.outputs if output.file != file)
-                record = replace(record, outputs=outputs)
-                self.registry.put(record)
-                self.journal.note(record)
-                self._publish(JobEvent(record))
+            record = self.registry.get(job_of(file))
+            outputs = tuple(output for output in record.outputs if output.file != file)
+            record = replace(record, outputs=outputs)
+            self.registry.put(record)
+            self.journal.note(record)
+            self._publish(JobEvent(record))
 
     def _dismiss(self, job_id: str, waiter: _Waiter) -> None:
         waiters = self._waiters[job_id]

@@ -64,7 +64,7 @@ class GrowingFile:
 
 
 class LocalBlob:
-    """A local file as a Blob."""
+    """A local file that is a member of the archive."""
 
     def __init__(self, path: Path, size: int) -> None:
         self._path = path
@@ -75,11 +75,6 @@ class LocalBlob:
         with _errors(), self._path.open("rb") as file:
             file.seek(offset)
             return file.read(-1 if size is None else size)
-
-    def descriptor(self) -> tuple[int, int]:
-        """Open the file: (file descriptor, 0); the caller closes it."""
-        with _errors():
-            return os.open(self._path, os.O_RDONLY | os.O_CLOEXEC), 0
 
 
 def coalesced(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -6,13 +6,13 @@ that are deflated at the same time.
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import Protocol
 
 from msgspec import Struct
 
 from .. import zipfmt
 from ..dicom.media import NeedMoreData, make_leaf
 from ..model.errors import BadFileFormat, InexistentFile
-from ..storage.area import Blob
 from .archive_media import frame
 
 UNIT_BYTES = 1 << 20
@@ -22,11 +22,19 @@ STREAMED_BYTES = 32 << 20
 """Members above this size are not kept in memory as a whole."""
 
 
+class Readable(Protocol):
+    """What a member is read from: the reading half of a Blob."""
+
+    def read(self, offset: int = 0, size: int | None = None) -> bytes:
+        """Return up to `size` bytes from `offset`. Raises InexistentFile if the file has vanished."""
+        ...
+
+
 class Source(Struct, frozen=True):
     """Where a member comes from, and its name in the ZIP."""
 
     path: str
-    blob: Blob
+    blob: Readable
     size: int
     is_compressed: bool = False
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from types import ModuleType
 from typing import Any, cast
 
-from quart import Response, has_request_context
+from quart import has_request_context
 from quart import request as quart_request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
@@ -80,7 +80,7 @@ def _mount_errors(quart: QuartTrio, options: DoorOptions) -> None:
 
     async def answer_http_error(error: HTTPException) -> Any:
         if not has_request_context():
-            return Response(status=error.code)  # a websocket that is refused
+            return quart.response_class(status=error.code)  # to a websocket that is refused
         request = _door_request()
         if isinstance(error, NotFound):
             request.answer = error_answer(UnknownResource(), request, describe=describe)

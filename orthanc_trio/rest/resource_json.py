@@ -8,6 +8,7 @@ import msgspec
 from ..model.resource import Facts, Metadata, ResourceLevel
 from ..model.tags import names
 from ..services.library import Description
+from ..services.series import integer, series_status
 from .wire import Request
 
 HUMAN, SHORT, FULL = "simplify", "short", "full"
@@ -77,34 +78,16 @@ def _instance_json(facts: Facts) -> dict[str, Any]:
     return {
         "FileSize": facts.dicom.uncompressed_size,
         "FileUuid": facts.dicom.uuid,
-        "IndexInSeries": _integer(facts.metadata.get(Metadata.INDEX_IN_SERIES)),
+        "IndexInSeries": integer(facts.metadata.get(Metadata.INDEX_IN_SERIES)),
     }
 
 
 def _series_json(facts: Facts) -> dict[str, Any]:
-    expected = _integer(facts.metadata.get(Metadata.EXPECTED_NUMBER_OF_INSTANCES))
+    expected = facts.metadata.get(Metadata.EXPECTED_NUMBER_OF_INSTANCES)
     return {
-        "ExpectedNumberOfInstances": expected,
+        "ExpectedNumberOfInstances": integer(expected),
         "Status": series_status(expected, facts.indexes_in_series),
     }
-
-
-def series_status(expected: int | None, indexes: tuple[str | None, ...]) -> str:
-    """Return whether a series is `Complete`, `Missing`, `Inconsistent` or `Unknown`."""
-    present = [_integer(index) for index in indexes if index is not None]
-    if expected is None or None in present:
-        return "Unknown"
-    numbers = {number for number in present if number is not None and 1 <= number <= expected}
-    if len(numbers) != len(present):
-        return "Inconsistent"
-    return "Complete" if len(numbers) == expected else "Missing"
-
-
-def _integer(text: str | None) -> int | None:
-    try:
-        return None if text is None else int(text)
-    except ValueError:
-        return None
 
 
 def _tags_json(tags: Mapping[str, str], sequences: str | None, format: str) -> dict[str, Any]:

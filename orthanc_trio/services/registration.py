@@ -17,7 +17,7 @@ from ..model.errors import BadFileFormat
 from ..model.event import Change, ChangeType
 from ..model.resource import Attachment, AttachmentType, Metadata, ResourceLevel, ResourceRef
 from ..model.tags import MainDicomTags, signature
-from .series import CompletionWatch, is_complete
+from .series import CompletionWatch, SeriesStatus, series_status
 
 PATIENT, STUDY, SERIES, INSTANCE = _LEVELS = tuple(ResourceLevel)
 _PARENT = {STUDY: PATIENT, SERIES: STUDY, INSTANCE: SERIES}
@@ -190,7 +190,7 @@ class Registrar:
         assert facts is not None
         expected = facts.metadata.get(Metadata.EXPECTED_NUMBER_OF_INSTANCES)
         self._watch.looked(series_id, expected, len(facts.children))
-        return is_complete(expected, facts.indexes_in_series)
+        return series_status(expected, facts.indexes_in_series) is SeriesStatus.COMPLETE
 
 
 def _instance_metadata(parsed: ParsedInstance, time: str) -> dict[int, str]:

@@ -1,29 +1,41 @@
-"""When a series is complete, and when it is worth looking."""
+"""Whether a series is complete, and when it is worth looking."""
 
 import re
 from collections import OrderedDict
 from collections.abc import Iterable
+from enum import StrEnum
 
 _INTEGER = re.compile(r"\s*([+-]?[0-9]{1,12})\s*", re.ASCII)
 _NEVER = -1
 _WATCHED_SERIES = 4096
 
 
-def is_complete(expected: str | None, indexes: Iterable[str | None]) -> bool:
-    """Return whether the distinct indexes of the instances are 1 to the expected number.
+class SeriesStatus(StrEnum):
+    """What is known about the instances of a series, in the words of the API."""
 
-    An instance without an index does not count; one whose index is not an integer, is out of range or is used
-    twice makes the series incomplete.
+    UNKNOWN = "Unknown"
+    MISSING = "Missing"
+    INCONSISTENT = "Inconsistent"
+    COMPLETE = "Complete"
+
+
+def series_status(expected: str | None, indexes: Iterable[str | None]) -> SeriesStatus:
+    """Compare the indexes of the instances with the expected number: complete are exactly 1 to that number.
+
+    An instance without an index does not count. Source: the Orthanc Book, "Status of the series".
     """
-    count = _integer(expected)
-    present = [_integer(index) for index in indexes if index is not None]
+    count = integer(expected)
+    present = [integer(index) for index in indexes if index is not None]
     if count is None or None in present:
-        return False
+        return SeriesStatus.UNKNOWN
     in_range = {index for index in present if index is not None and 1 <= index <= count}
-    return len(in_range) == len(present) == count
+    if len(in_range) != len(present):
+        return SeriesStatus.INCONSISTENT
+    return SeriesStatus.COMPLETE if len(in_range) == count else SeriesStatus.MISSING
 
 
-def _integer(text: str | None) -> int | None:
+def integer(text: str | None) -> int | None:
+    """Return the number in a text of metadata, None if there is none."""
     match = _INTEGER.fullmatch(text) if text is not None else None
     return int(match[1]) if match else None
 
@@ -51,7 +63,7 @@ class CompletionWatch:
 
     def looked(self, series_id: str, expected: str | None, instances: int) -> None:
         """Note what was found when the series was looked at."""
-        count = _integer(expected)
+        count = integer(expected)
         self._note(series_id, _NEVER if count is None else max(0, count - instances))
 
     def _note(self, series_id: str, missing: int) -> None:

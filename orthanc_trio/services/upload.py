@@ -14,7 +14,7 @@ from ..model.errors import PayloadTooLarge
 from ..storage.area import Storage, StorageArea
 from .gunzip import gunzip
 from .ingest import Ingest, Origin, StoreResult
-from .spool import Buffer, Collected, Received, Spool, discard, owned, piece_of
+from .spool import Buffer, Collected, Received, Spool, discard, owned, piece_of, size_of
 from .unpacking import Rejected, Unpacking
 from .zip_reader import ArchiveLimits, ArchiveReader
 
@@ -119,7 +119,7 @@ class Upload:
         # An archive first: one inside gzip is not looked for.
         if (await self._head(data)).startswith(_SIGNATURES):
             return await self._store_archive(data, origin)
-        if is_gzip:
+        if is_gzip and size_of(data) > 0:
             unpack = partial(
                 gunzip, data=data, limit=self._member_limit, memory_bytes=self._limits.memory_bytes
             )

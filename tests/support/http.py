@@ -178,6 +178,7 @@ class MemoryTransport:
 
     def __init__(self) -> None:
         self.sent = bytearray()
+        self.sends = 0
         self.room: float = float("inf")
         """How much the client will still take."""
         self.is_shut_down = False
@@ -217,15 +218,16 @@ class MemoryTransport:
             return data
         return b"" if self._is_ended else None
 
-    def send_nowait(self, data: bytes | memoryview, *, more: bool = False) -> int:
+    def send_nowait(self, data: bytes | memoryview, *, more: bool = False) -> int:  # noqa: ARG002
         self._check()
         size = int(min(self.room, len(data)))
         self.room -= size
+        self.sends += 1
         self.sent += data[:size]
         self._changed.unpark_all()
         return size
 
-    def send_file_nowait(self, descriptor: int, offset: int, count: int) -> int | None:
+    def send_file_nowait(self, descriptor: int, offset: int, count: int) -> int | None:  # noqa: ARG002
         raise AssertionError("files go to sockets")
 
     async def wait_readable(self) -> None:

@@ -195,6 +195,7 @@ class Rig:
         self.store = store
         self.nursery = nursery
         self.events: list[Event] = []
+        self.writes_at_events: list[int] = []
         self._ended: Counter[str] = Counter()
         self._changed = trio.Event()
 
@@ -208,6 +209,7 @@ class Rig:
 
     def publish(self, event: Event) -> None:
         self.events.append(event)
+        self.writes_at_events.append(self.store.writes)
         self._stir()
 
     def probe(self, signal: Signal, job_id: str) -> None:
@@ -258,11 +260,11 @@ async def run_here(function: Callable[..., Any], *args: Any) -> Any:
 async def running_engine(
     *kinds: AnyKind,
     store: MemoryStore | None = None,
-    folder: Path = Path("/nonexistent"),
     outputs: Outputs | None = None,
     concurrent_jobs: int = 2,
     history_size: int = 10,
     restores: bool = True,
+    is_probed: bool = True,
 ) -> AsyncIterator[Rig]:
     """Run an engine; at the end stop it without grace and check that nothing is left."""
     store = store or MemoryStore()
@@ -277,7 +279,7 @@ async def running_engine(
         now=now,
         in_worker=run_here,
         restores=restores,
-        probe=lambda signal, job_id: rigs[0].probe(signal, job_id),
+        probe=(lambda signal, job_id: rigs[0].probe(signal, job_id)) if is_probed else None,
     )
     async with trio.open_nursery() as nursery:
         rigs.append(Rig(engine, store, nursery))

@@ -9,9 +9,9 @@ import trio
 from msgspec import Struct
 
 from orthanc_trio.bus import EventBus
-from orthanc_trio.config.settings import StorageBackend
+from orthanc_trio.config.settings import IndexBackend, StorageBackend
 from orthanc_trio.index.index import Index
-from orthanc_trio.index.opening import IndexKind, open_index
+from orthanc_trio.index.opening import open_index
 from orthanc_trio.model.event import Event
 from orthanc_trio.model.resource import Attachment, Facts, ResourceLevel
 from orthanc_trio.services.ingest import Ingest, IngestOptions, Origin, OriginName
@@ -36,7 +36,7 @@ class Services(Struct, kw_only=True):
     ingest: Ingest
     upload: Upload
     removal: Removal
-    events: list[Event]
+    events: list[Event] = []
     time: datetime = START
 
     async def facts(self, level: ResourceLevel) -> list[Facts]:
@@ -72,59 +72,44 @@ async def open_services(
     *,
     options: IngestOptions | None = None,
     limits: UploadLimits | None = None,
-    stable_age_s: float = 60,
     adapt: Callable[[Index, Storage], tuple[Index, Storage]] = lambda index, storage: (index, storage),
 ) -> AsyncIterator[Services]:
     """Run all services: in memory, or with SQLite and files in `folder`."""
-    storage_kind, index_kind = (
-        (StorageBackend.FILESYSTEM, IndexKind.SQLITE) if folder else (StorageBackend.MEMORY, IndexKind.MEMORY)
-    )
+    storage_kind = StorageBackend.FILESYSTEM if folder else StorageBackend.MEMORY
+    index_kind = IndexBackend.SQLITE if folder else IndexBackend.MEMORY
     place = folder or Path()
+    bus, events = EventBus(), list[Event]()
     async with (
         open_storage(storage_kind, place / "storage", is_synchronous=False, threads=4) as storage,
         open_index(index_kind, place, is_synchronous=False) as index,
         trio.open_nursery() as nursery,
     ):
-        services = _build(*adapt(index, storage), options, limits, stable_age_s)
+        index, storage = adapt(index, storage)
+        services = _build(index, storage, bus, options or IngestOptions(), limits or UploadLimits())
+        services.events = events
         await nursery.start(services.settling.run)
         await nursery.start(services.stability.run)
-        yield services
+        with bus.subscribed(events.append):
+            yield services
         nursery.cancel_scope.cancel()
 
 
 def _build(
-    index: Index,
-    storage: Storage,
-    options: IngestOptions | None,
-    limits: UploadLimits | None,
-    stable_age_s: float,
+    index: Index, storage: Storage, bus: EventBus, options: IngestOptions, limits: UploadLimits
 ) -> Services:
-    bus = EventBus()
-    events: list[Event] = []
-    bus.subscribed(events.append).__enter__()
-
     def now() -> datetime:
         return services.time
 
     settling = Settling(index, storage, linger_s=0)
-    stability = Stability(index, bus, stable_age_s=stable_age_s, now=now)
-    ingest = Ingest(
-        index,
-        storage,
-        bus,
-        settling=settling,
-        stability=stability,
-        options=options or IngestOptions(),
-        now=now,
-    )
+    stability = Stability(index, bus, stable_age_s=60, now=now)
+    ingest = Ingest(index, storage, bus, settling=settling, stability=stability, options=options, now=now)
     services = Services(
         index=index,
         storage=storage,
         settling=settling,
         stability=stability,
         ingest=ingest,
-        upload=Upload(ingest, storage, limits or UploadLimits()),
+        upload=Upload(ingest, storage, limits),
         removal=Removal(index, bus, settling=settling, now=now),
-        events=events,
     )
     return services

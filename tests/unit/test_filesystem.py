@@ -69,7 +69,7 @@ def test_a_folder_that_is_a_file_is_refused_with_the_reason_and_without_its_path
 
 def test_a_full_disk_leaves_nothing_of_a_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     area = open_area(folder)
-    written = []
+    written: list[int] = []
 
     def write_half(fd: int, data: memoryview) -> int:
         if written:
@@ -98,6 +98,7 @@ def test_an_error_of_the_disk_leaves_nothing_of_a_received_file(
     receiver = area.receive(new_key())
     receiver.write(b"some")
     monkeypatch.setattr(os, failing, fail)
+
     def write_and_commit() -> None:
         receiver.write(b"more")
         receiver.commit()

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +11,7 @@ def read(body: Body, data: bytes, cuts: list[int]) -> tuple[bytes, bytes]:
     """Feed `data` in pieces, as a socket would; return the body and what follows it."""
     content = b""
     edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         piece, rest = body.take(data[start:end])
         content += piece
         if body.is_complete:

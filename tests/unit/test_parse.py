@@ -426,6 +426,7 @@ def test_a_main_sequence_is_kept_as_human_readable_json(syntax: str, is_undefine
         ReasonForRequestedProcedureCodeSequence=[],
         RedPaletteColorLookupTableData=b"\0\1",
         EthnicGroup="x" * 300,
+        PlacerOrderNumberProcedure="1",
         Rows=258,
     )
     item.add_new(0x00090010, "LO", "MAKER")
@@ -443,7 +444,8 @@ def test_a_main_sequence_is_kept_as_human_readable_json(syntax: str, is_undefine
         "ScheduledProtocolCodeSequence": [{"CodeMeaning": "", "CodeValue": "C"}, {}],
         "ReasonForRequestedProcedureCodeSequence": [],
         "RedPaletteColorLookupTableData": None,
-        "RETIRED_EthnicGroup": None,
+        "EthnicGroup": None,
+        "RETIRED_PlacerOrderNumberProcedure": "1",
         "Rows": "258",
         "PrivateCreator": "MAKER",
         "Unknown Tag & Data": None,
@@ -462,12 +464,40 @@ def test_an_empty_main_sequence_is_an_empty_array() -> None:
     assert parse(RequestAttributesSequence=[]).sequences == {SERIES: '{"0040,0275":[]}'}
 
 
-def test_a_main_sequence_that_is_damaged_inside_is_not_indexed() -> None:
+@pytest.mark.parametrize(
+    ("old", "new", "json_text"),
+    [
+        # A value too long for its item ends with it; a header that runs out of it cannot be read.
+        (b"SH\x02\0R1", b"SH\xff\xffR1", '{"0040,0275":[{"RequestedProcedureID":"R1"}]}'),
+        (b"SH\x02\0R1", b"SH\0\0R1", None),
+        (b"\xfe\xff\0\xe0", b"\xfe\xff\0\xe1", '{"0040,0275":[]}'),
+    ],
+)
+def test_a_main_sequence_that_is_damaged_inside_does_not_spoil_the_file(
+    old: bytes, new: bytes, json_text: str | None
+) -> None:
     data = make_instance(RequestAttributesSequence=[request(RequestedProcedureID="R1")])
-    assert parse_instance(replaced(data, b"SH\x02\0R1", b"SH\xff\xffR1")).sequences in (
-        {SERIES: '{"0040,0275":[{"RequestedProcedureID":"R1"}]}'},
-        {},
-    )
+    parsed = parse_instance(replaced(data, old, new))
+    assert parsed.sequences.get(SERIES) == json_text
+    assert parsed.index_in_series == "1"
+
+
+def test_tags_without_a_keyword_have_the_names_that_the_api_gives_them() -> None:
+    item = request()
+    item.add_new(0x00080009, "LO", "\4\0\0\0")
+    data = make_instance(RequestAttributesSequence=[item], transfer_syntax=ImplicitVRLittleEndian, rows=0)
+    for number, shown in ((9, {"Unknown Tag & Data": None}), (0, {"GenericGroupLength": "4"})):
+        patched = replaced(data, b"\x08\0\x09\0", bytes([8, 0, number, 0]))
+        assert json.loads(parse_instance(patched).sequences[SERIES]) == {"0040,0275": [shown]}
+
+
+def test_un_of_undefined_length_within_a_main_sequence_is_a_sequence() -> None:
+    inner = request(RequestedProcedureID="R1")
+    item = request(ScheduledProtocolCodeSequence=[inner])
+    item["ScheduledProtocolCodeSequence"].is_undefined_length = True
+    data = make_instance(RequestAttributesSequence=[item])
+    data = replaced(data, b"\x40\0\x08\0SQ", b"\x40\0\x08\0UN")
+    assert '{"RequestedProcedureID":"R1"}' in parse_instance(data).sequences[SERIES]
 
 
 def test_a_file_without_a_main_sequence_does_not_wait_for_pydicom() -> None:

@@ -3,30 +3,16 @@ from typing import Any
 import pytest
 
 from orthanc_trio.model.resource import Attachment, Facts, Metadata, ResourceLevel
-from orthanc_trio.rest.resource_json import resource_json, series_status
-
-STATUS = [
-    (None, (), "Unknown"),
-    (None, ("1",), "Unknown"),
-    (2, (), "Missing"),
-    (2, ("1",), "Missing"),
-    (2, ("1", None), "Missing"),
-    (2, ("1", "2"), "Complete"),
-    (2, ("2", "1", None), "Complete"),
-    (2, ("1", "x"), "Unknown"),
-    (2, ("1", "1"), "Inconsistent"),
-    (2, ("0", "1"), "Inconsistent"),
-    (2, ("1", "3"), "Inconsistent"),
-]
-
-
-@pytest.mark.parametrize(("expected", "indexes", "status"), STATUS)
-def test_status_of_a_series(expected: int | None, indexes: tuple[str | None, ...], status: str) -> None:
-    assert series_status(expected, indexes) == status
+from orthanc_trio.rest.resource_json import resource_json
 
 
 def facts(level: ResourceLevel, **changes: Any) -> Facts:
-    values: dict[str, Any] = {"id": "i", "parent": "p", "tags": {}, "metadata": {}}
+    values: dict[str, Any] = {
+        "id": "i",
+        "parent": None if level is ResourceLevel.PATIENT else "p",
+        "tags": {},
+        "metadata": {},
+    }
     return Facts(level=level, **(values | changes))
 
 

@@ -124,6 +124,10 @@ def test_the_last_of_equal_tags_counts() -> None:
         ),
         pytest.param(explicit(SEQUENCE, b"SQ", undefined([TAIL]), UNDEFINED), id="pixels within a sequence"),
         pytest.param(explicit(SEQUENCE, b"SQ", b"no items at all "), id="a sequence that is none"),
+        pytest.param(
+            explicit(SEQUENCE, b"SQ", implicit(ITEM, TAIL * 20) * 70 + b"no more items"),
+            id="noise after many items",
+        ),
         pytest.param(explicit(SEQUENCE, b"SQ", implicit(ITEM, b"") * 500), id="many items of known length"),
     ],
 )

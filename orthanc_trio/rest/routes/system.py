@@ -15,6 +15,14 @@ API_VERSION = 31
 _DATABASE_VERSION = 6
 _MEBIBYTE = 1024 * 1024
 
+_CAPABILITIES = {
+    "HasExtendedChanges": True,
+    "HasExtendedFind": False,
+    "HasKeyValueStores": False,
+    "HasQueues": False,
+    "HasReserveQueueValue": False,
+}
+
 routes = Routes()
 
 
@@ -48,13 +56,7 @@ def system_json(settings: Settings, about: About) -> dict[str, Any]:
     """Return the JSON of `/system`."""
     return {
         "ApiVersion": API_VERSION,
-        "Capabilities": {
-            "HasExtendedChanges": True,
-            "HasExtendedFind": True,
-            "HasKeyValueStores": False,
-            "HasQueues": False,
-            "HasReserveQueueValue": False,
-        },
+        "Capabilities": _CAPABILITIES,
         "CheckRevisions": settings.check_revisions,
         "DatabaseBackendPlugin": None,
         "DatabaseServerIdentifier": about.identifier,

@@ -1,0 +1,98 @@
+"""Small forests of resources for the tests of the index, and what can be seen of one."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from orthanc_trio.index.index import Index
+from orthanc_trio.index.transaction import ReadTransaction, Transaction
+from orthanc_trio.model.event import Change, ChangeType
+from orthanc_trio.model.resource import (
+    Attachment,
+    AttachmentType,
+    Metadata,
+    ResourceLevel,
+)
+
+PATIENT, STUDY, SERIES, INSTANCE = ResourceLevel
+NOW = datetime(2026, 11, 22, 5, 54, 1, 123456, tzinfo=UTC)
+
+
+def dicom_file(key: str, size: int = 10) -> Attachment:
+    return Attachment(
+        type=AttachmentType.DICOM,
+        uuid=key,
+        size=size,
+        uncompressed_size=2 * size,
+        md5="m",
+        uncompressed_md5="u",
+    )
+
+
+def store(tx: Transaction, path: str) -> int:
+    """Store the instance of a path such as `p/s/e/i`, with the ancestors that it lacks; return its row."""
+    row: int | None = None
+    ids = path.split("/")
+    for level, id in zip(ResourceLevel, ids, strict=False):
+        found = tx.find(id)
+        row = found.row if found else tx.create(level, id, row, {"0008,0018": f"uid-{id}", "0010,0010": id})
+    assert row is not None
+    if len(ids) == INSTANCE:
+        tx.set_metadata(row, {Metadata.TRANSFER_SYNTAX: "1.2", Metadata.INDEX_IN_SERIES: ids[-1]})
+        tx.attach(row, dicom_file(f"file-{ids[-1]}"))
+    return row
+
+
+def store_all(*paths: str) -> Callable[[Transaction], None]:
+    """Return a function for `Index.write` that stores the instances of some paths."""
+
+    def function(tx: Transaction) -> None:
+        for path in paths:
+            store(tx, path)
+
+    return function
+
+
+def row_of(tx: ReadTransaction, id: str) -> int:
+    found = tx.find(id)
+    assert found is not None
+    return found.row
+
+
+def log_changes(tx: Transaction, id: str, *types: ChangeType) -> list[Change]:
+    return [tx.log_change(type, row_of(tx, id), NOW) for type in types]
+
+
+def numbers(changes: tuple[Change, ...]) -> list[int]:
+    return [change.seq for change in changes]
+
+
+class Refused(Exception):
+    """What a function of these tests raises."""
+
+
+class Backend(ABC):
+    """What the tests of a contract need to know of a backend."""
+
+    @abstractmethod
+    def open(self, folder: Path) -> AbstractAsyncContextManager[Index]: ...
+
+
+def dump(tx: ReadTransaction) -> dict[str, object]:
+    """Return all that can be seen of an index."""
+    ids = [id for level in ResourceLevel for id in tx.ids(level)]
+    return {
+        "facts": tx.facts_of(ids),
+        "attachments": [tx.attachments(row_of(tx, id)) for id in ids],
+        "ancestors": [tx.ancestors(id) for id in ids],
+        "leaves": [tx.leaves(id) for id in tx.ids(PATIENT)],
+        "statistics": tx.statistics(),
+        "statistics_of": [tx.statistics_of(id) for id in ids],
+        "changes": tx.changes(limit=1000),
+        "forgotten": tx.forgotten_files(1000),
+        "jobs": sorted(tx.load_jobs()),
+        "plans": [tx.load_plan(id) for id in ("a", "b")],
+        "property": tx.get_property("key"),
+    }
