@@ -11,7 +11,7 @@ import uuid
 
 from .config.settings import Settings
 from .httpd.options import HttpOptions
-from .model.errors import IncompatibleConfigurations
+from .httpd.tls import TlsOptions, server_context
 from .rest.auth import AccessOptions, AccessPolicy
 from .rest.front import DoorOptions
 from .rest.requests import BodyLimits
@@ -43,7 +43,7 @@ def access_options(settings: Settings) -> AccessOptions:
 
 
 def http_options(settings: Settings) -> HttpOptions:
-    """Return the options of the HTTP server. Raises IncompatibleConfigurations for unusable certificates."""
+    """Return the options of the HTTP server. Raises what `server_context` raises."""
     return HttpOptions(
         addresses=tuple(settings.http_bind_addresses),
         port=settings.http_port,
@@ -60,19 +60,14 @@ def http_options(settings: Settings) -> HttpOptions:
 def _tls_context(settings: Settings) -> ssl.SSLContext | None:
     if not settings.ssl_enabled:
         return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    is_newest = settings.ssl_minimum_protocol_version >= 5
-    context.minimum_version = ssl.TLSVersion.TLSv1_3 if is_newest else ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(settings.ssl_certificate)
-        if settings.ssl_ciphers_accepted:
-            context.set_ciphers(":".join(settings.ssl_ciphers_accepted))
-        if settings.ssl_verify_peers:
-            context.verify_mode = ssl.CERT_REQUIRED
-            context.load_verify_locations(settings.ssl_trusted_client_certificates)
-    except OSError as error:  # ssl.SSLError is one
-        raise IncompatibleConfigurations(f"The certificates of HTTPS cannot be used: {error}") from error
-    return context
+    return server_context(
+        TlsOptions(
+            certificate=settings.ssl_certificate,
+            minimum_level=settings.ssl_minimum_protocol_version,
+            ciphers=settings.ssl_ciphers_accepted,
+            trusted_clients=settings.ssl_trusted_client_certificates if settings.ssl_verify_peers else None,
+        )
+    )
 
 
 def door_options(settings: Settings) -> DoorOptions:

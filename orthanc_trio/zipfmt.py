@@ -121,10 +121,12 @@ def close_streamed(entry: Entry, crc: int, compressed_size: int) -> tuple[Entry,
 
 def central_record(entry: Entry, offset: int) -> bytes:
     """Return the record of a member whose local header is at `offset` of the archive."""
-    values = (entry.size, entry.compressed_size, offset)
-    extra = _zip64_extra([value for value in values if value >= _MAX_32])
+    size, compressed_size, place = values = (entry.size, entry.compressed_size, offset)
+    extra = b""
+    if max(values) >= _MAX_32:
+        extra = _zip64_extra([value for value in values if value >= _MAX_32])
+        size, compressed_size, place = (min(value, _MAX_32) for value in values)
     version = _ZIP64_VERSION if extra or _is_wide(entry) else _VERSION
-    size, compressed_size, place = (min(value, _MAX_32) for value in values)
     record = _CENTRAL.pack(
         b"PK\x01\x02",
         0,  # made by: MS-DOS
@@ -171,8 +173,6 @@ def _is_wide(entry: Entry) -> bool:
 
 
 def _zip64_extra(values: list[int]) -> bytes:
-    if not values:
-        return b""
     return Layout(f"<2H{len(values)}Q").pack(1, 8 * len(values), *values)
 
 

@@ -1,14 +1,12 @@
 """Rules for all tests: coroutine tests run in Trio, and every test has an absolute time limit.
 
 `@pytest.mark.time_limit(seconds)` lifts the limit of the few tests that need more. A test that takes a
-fixture `autojump_clock` runs on a clock that jumps when all tasks wait; only with memory backends.
+fixture `autojump_clock` runs on a clock that jumps when all tasks wait; only with memory backends. A test
+that blocks the event loop is ended by `faulthandler_timeout` in pyproject.toml, with a dump of all threads.
 """
 
-import faulthandler
 import inspect
-from collections.abc import Generator
 from functools import partial
-from typing import Any
 
 import pytest
 import trio
@@ -24,16 +22,6 @@ def pytest_configure(config: pytest.Config) -> None:
 def _limit_s(item: pytest.Item) -> float:
     marker = item.get_closest_marker("time_limit")
     return float(marker.args[0]) if marker else TIME_LIMIT_S
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
-    # Real time, and from outside: a test that blocks the event loop is caught as well. A dump ends the run.
-    faulthandler.dump_traceback_later(_limit_s(item) + 20, exit=True)
-    try:
-        return (yield)
-    finally:
-        faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture

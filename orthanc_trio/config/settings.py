@@ -324,7 +324,7 @@ class Settings(Struct, frozen=True, kw_only=True, rename=option_name):
     jobs_shutdown_grace_period: Annotated[
         Annotated[float, Meta(ge=0, le=3600)], "seconds for running jobs to reach a boundary at the end"
     ] = 1.0
-    concurrent_connections: Annotated[Positive, "HTTP connections that are open at the same time"] = 1000
+    concurrent_connections: Annotated[Positive, "HTTP connections that are open at the same time"] = 4096
 
     @property
     def jobs_slots(self) -> int:

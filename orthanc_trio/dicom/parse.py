@@ -17,12 +17,14 @@ from ..model.tags import MAIN_DICOM_TAGS, MainDicomTags
 from .charset import Charset, charset_of, default_charset
 from .part10 import NATIVE, EncodedDataset, open_dataset
 from .scan import PIXEL_DATA, UNDEFINED, BadEncoding, Element, NeedMoreData, Scan, Source, read_header, scan
-from .value import TEXT_VRS, effective_vr, text_of, value_of
+from .value import TEXT_VRS, effective_vr, text_of, unknown_text_of, value_of
 
 __all__ = ["parse_instance", "ParsedInstance", "NeedMoreData", "ParsePlan", "DEFAULT_PLAN"]
 
 MAX_VALUE_BYTES = 64 * 1024
-"""A main tag with a longer value is not indexed, nor is a longer sequence."""
+"""A longer value, or sequence, is not looked at."""
+MAX_SHOWN_BYTES = 256
+"""A longer text, in UTF-8, is not among the main tags."""
 MAX_CHARSET_BYTES = 1024
 """More of (0008,0005) is not looked at."""
 
@@ -190,10 +192,14 @@ def _read_values(
         raw = data[start:end]
         if vr in TEXT_VRS:
             value: str | None = text_of(raw, charset)
+        elif vr == b"UN" and place.vr in TEXT_VRS:
+            value = unknown_text_of(raw, charset)
         else:
             value = value_of(raw, effective_vr(vr, place.vr), charset, order.prefix)
         if value is not None:
             values.by_number[number] = value
+            if len(value) > MAX_SHOWN_BYTES // 4 and len(value.encode()) > MAX_SHOWN_BYTES:
+                continue
             for level in place.levels:
                 values.tags[level - 1][place.tag] = value
     return values

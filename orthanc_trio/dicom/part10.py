@@ -17,6 +17,9 @@ MAX_INFLATED = 64 * 1024 * 1024
 """Bytes of a deflated dataset that are looked at before its pixels are reached."""
 _TRANSFER_SYNTAX = 0x00020010
 _PREFIX_SIZE = 132
+_META_GROUP = b"\x02\x00"
+_FIRST_GROUPS = (_META_GROUP, b"\x08\x00", b"\x00\x08")
+"""The groups 0002 and 0008, the latter in both orders of bytes."""
 
 
 class EncodedDataset(NamedTuple):
@@ -38,15 +41,7 @@ def open_dataset(data: bytes, total: int) -> EncodedDataset:
     A file without a transfer syntax, or with another encoding than it says, is read as what it looks like.
     Raises NeedMoreData, or BadEncoding if this is no Part 10 file.
     """
-    source = Source(data, total)
-    if len(data) < _PREFIX_SIZE:
-        raise source.lack(_PREFIX_SIZE)
-    if not data.startswith(b"DICM", 128):
-        raise BadEncoding("no DICM after the preamble")
-    meta = scan(source, _PREFIX_SIZE, (_TRANSFER_SYNTAX,), 0x00030000, implicit=False)
-    start = total if meta.stop is None else meta.stop
-    _, first, last = meta.elements.get(_TRANSFER_SYNTAX, (None, 0, 0))
-    syntax = data[first:last].decode("ascii", "ignore").strip(" \0")
+    start, syntax = _read_meta(Source(data, total))
     if syntax in DEFLATED:
         if len(data) < total:
             raise NeedMoreData(total)
@@ -57,6 +52,23 @@ def open_dataset(data: bytes, total: int) -> EncodedDataset:
     implicit = not looks_explicit(source, start)
     guess = IMPLICIT_LITTLE if implicit else EXPLICIT_LITTLE if order is LITTLE else EXPLICIT_BIG
     return EncodedDataset(source, start, syntax or guess, implicit, is_deflated=False)
+
+
+def _read_meta(source: Source) -> tuple[int, str]:
+    """Return where the dataset begins and the transfer syntax that the meta information names, or none."""
+    data = source.data
+    if len(data) < min(_PREFIX_SIZE, source.total):
+        raise NeedMoreData(_PREFIX_SIZE)
+    begin = _PREFIX_SIZE if data.startswith(b"DICM", 128) else 0
+    if begin == 0 and not data.startswith(_FIRST_GROUPS):
+        raise BadEncoding("no DICM after the preamble")
+    if begin == 0 and not data.startswith(_META_GROUP):
+        # Old software writes neither preamble nor meta information, and Orthanc takes what it wrote.
+        return 0, ""
+    meta = scan(source, begin, (_TRANSFER_SYNTAX,), 0x00030000, implicit=False)
+    start = source.total if meta.stop is None else meta.stop
+    _, first, last = meta.elements.get(_TRANSFER_SYNTAX, (None, 0, 0))
+    return start, data[first:last].decode("ascii", "ignore").strip(" \0")
 
 
 def _byte_order(data: bytes, start: int, syntax: str) -> ByteOrder:

@@ -36,10 +36,12 @@ def effective_vr(written: bytes | None, usual: bytes) -> bytes:
 
 def text_of(raw: bytes, charset: Charset) -> str:
     """Return the text without its padding at the end; what follows a NUL is padding as well."""
-    text = decode(raw, charset)
-    if "\0" in text:
-        text = text[: text.index("\0")]
-    return text.rstrip(" ")
+    return unknown_text_of(raw, charset).rstrip(" ")
+
+
+def unknown_text_of(raw: bytes, charset: Charset) -> str:
+    """Return the text of a value whose VR is UN: Orthanc leaves the spaces at its end, and hashes them."""
+    return decode(raw, charset).partition("\0")[0]
 
 
 def value_of(raw: bytes, vr: bytes, charset: Charset, prefix: str = "<") -> str | None:

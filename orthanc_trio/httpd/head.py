@@ -4,6 +4,8 @@ Everything that could make two readers see different requests in the same bytes 
 length and an encoding, folded headers, bare line feeds, several hosts. Source: RFC 9112.
 """
 
+import re
+
 import httptools
 
 from .options import HttpOptions
@@ -12,6 +14,7 @@ END = b"\r\n\r\n"
 H2_PREFACE = b"PRI * HTTP/2.0\r\n\r\n"
 
 _NOTED = frozenset({b"connection", b"content-length", b"expect", b"host", b"transfer-encoding", b"upgrade"})
+_LENGTHS = re.compile(rb"\r\ncontent-length:([^\r\n]*)", re.IGNORECASE)
 _MAX_LENGTH_DIGITS = 18
 
 
@@ -118,12 +121,18 @@ def parse_head(data: bytes, options: HttpOptions) -> Head:
     except httptools.HttpParserUpgrade:
         pass  # the head is complete; which upgrades are taken is decided below
     except httptools.HttpParserError as error:
-        raise BadHead(400) from error
+        raise BadHead(_refusal_of(data)) from error
     head.method = parser.get_method().decode("ascii")
     if head.method == "CONNECT":
         raise BadHead(400)
     head.check(options)
     return head
+
+
+def _refusal_of(data: bytes) -> int:
+    """Return 411 if the only fault can be a length that is no number, as Orthanc does."""
+    lengths = _LENGTHS.findall(data)
+    return 411 if len(lengths) == 1 and not lengths[0].strip().isdigit() else 400
 
 
 def _is_http_11(data: bytes) -> bool:

@@ -168,7 +168,7 @@ class _Mended:
             await self._app(scope, cycle.receive, cycle.send)
         except Exception:
             if not cycle.is_lost:
-                _log.exception("an answer was broken off: %s", scope["path"])
+                _log.exception("an answer was broken off: %r", scope["path"])
             # Hypercorn answers 500, or ends the connection if the answer has begun.
 
 

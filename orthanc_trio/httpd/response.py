@@ -88,6 +88,8 @@ def status_line(status: int) -> bytes:
 def refusal(status: int) -> bytes:
     """Return the whole answer to a request that cannot be understood; the connection ends after it."""
     line = status_line(status)
+    if status == HTTPStatus.LENGTH_REQUIRED:
+        return line + _CLOSE + b"Content-Length: 0\r\n\r\n"
     body = b"Error " + line[9:-2].replace(b" ", b": ", 1) + b"\n"
     head = b"Content-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n\r\n" % len(body)
     return line + _CLOSE + head + body

@@ -163,7 +163,7 @@ class MemoryReadTransaction:
             tags=dict(node.tags),
             metadata=dict(state.metadata[row]),
             children=tuple(id for id, _ in children),
-            patient_tags=dict(parent.tags) if parent and node.level is ResourceLevel.STUDY else None,
+            patient_tags=None if node.patient_tags is None else dict(node.patient_tags),
             indexes_in_series=tuple(
                 state.metadata[child].get(Metadata.INDEX_IN_SERIES) for _, child in children if is_series
             ),

@@ -28,6 +28,7 @@ class Node(Struct, frozen=True):
     id: str
     parent_row: int | None
     tags: Mapping[str, str]
+    patient_tags: Mapping[str, str] | None = None
 
 
 class Entry(Struct, frozen=True):

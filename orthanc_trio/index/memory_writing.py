@@ -17,14 +17,21 @@ from .transaction import Deletion
 class MemoryTransaction(MemoryReadTransaction):
     """A Transaction on the state, used inside `MemoryState.all_or_nothing`."""
 
-    def create(self, level: ResourceLevel, id: str, parent_row: int | None, tags: Mapping[str, str]) -> int:
+    def create(
+        self,
+        level: ResourceLevel,
+        id: str,
+        parent_row: int | None,
+        tags: Mapping[str, str],
+        patient_tags: Mapping[str, str] | None = None,
+    ) -> int:
         """Insert a resource and return its row. Raises DatabaseError if the identifier exists."""
         state = self._state
         if id in state.rows:
             raise DatabaseError("A resource with this identifier exists already")
         row = state.totals.last_row + 1
         state.set_totals(replace(state.totals, last_row=row))
-        state.put(state.nodes, row, Node(row, level, id, parent_row, dict(tags)))
+        state.put(state.nodes, row, Node(row, level, id, parent_row, dict(tags), patient_tags))
         state.put(state.rows, id, row)
         state.put(state.levels[level], id, row)
         state.put(state.children, row, {})

@@ -17,7 +17,7 @@ _decode_metadata = msgspec.json.Decoder(dict[int, str]).decode
 # CROSS JOIN keeps the short list outside and the big table inside. The metadata of a resource come as one
 # JSON text, because a row costs more on its way to Python than a member of an object.
 _RESOURCES = """
-    SELECT r.row, r.level, r.id, r.tags, r.is_protected, up.id, up.tags,
+    SELECT r.row, r.level, r.id, r.tags, r.is_protected, r.patient_tags, up.id,
         (SELECT json_group_object(m.type, m.value) FROM metadata AS m WHERE m.row = r.row)
     FROM json_each(?) AS wanted CROSS JOIN resources AS r ON r.id = wanted.value
     LEFT JOIN resources AS up ON up.row = r.parent
@@ -73,7 +73,7 @@ def load_facts(sql: Statements, ids: Sequence[str]) -> list[Facts]:
 
 
 def _facts(columns: Sequence[Any], details: _Details) -> Facts:
-    row, level, id, tags, is_protected, parent, parent_tags, metadata = columns
+    row, level, id, tags, is_protected, patient_tags, parent, metadata = columns
     return Facts(
         level=LEVELS[level],
         id=id,
@@ -82,7 +82,7 @@ def _facts(columns: Sequence[Any], details: _Details) -> Facts:
         metadata=_decode_metadata(metadata),
         children=tuple(details.children[row]),
         labels=tuple(details.labels[row]),
-        patient_tags=_decode_tags(parent_tags) if level == ResourceLevel.STUDY and parent_tags else None,
+        patient_tags=None if patient_tags is None else _decode_tags(patient_tags),
         indexes_in_series=tuple(details.indexes[row]) if level == ResourceLevel.SERIES else (),
         dicom=details.files.get(row),
         is_protected=bool(is_protected),

@@ -64,11 +64,24 @@ class SqliteTransaction(SqliteReadTransaction):
             self._refs[found.row] = ResourceRef(found.level, id)
         return found
 
-    def create(self, level: ResourceLevel, id: str, parent_row: int | None, tags: Mapping[str, str]) -> int:
+    def create(
+        self,
+        level: ResourceLevel,
+        id: str,
+        parent_row: int | None,
+        tags: Mapping[str, str],
+        patient_tags: Mapping[str, str] | None = None,
+    ) -> int:
         """Insert a resource and return its row."""
         row = self._sql.run(
-            "INSERT INTO resources (level, id, parent, tags) VALUES (?, ?, ?, ?)",
-            (int(level), id, parent_row, msgspec.json.encode(tags)),
+            "INSERT INTO resources (level, id, parent, tags, patient_tags) VALUES (?, ?, ?, ?, ?)",
+            (
+                int(level),
+                id,
+                parent_row,
+                msgspec.json.encode(tags),
+                None if patient_tags is None else msgspec.json.encode(patient_tags),
+            ),
         )
         self._totals[level - 1] += 1
         self._refs[row] = ResourceRef(level, id)

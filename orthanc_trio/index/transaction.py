@@ -138,8 +138,18 @@ class ReadTransaction(Protocol):
 class Transaction(ReadTransaction, Protocol):
     """What may change the index. All or nothing: a function that raises leaves no trace."""
 
-    def create(self, level: ResourceLevel, id: str, parent_row: int | None, tags: Mapping[str, str]) -> int:
-        """Insert a resource with its main DICOM tags (`gggg,eeee` -> value) and return its row."""
+    def create(
+        self,
+        level: ResourceLevel,
+        id: str,
+        parent_row: int | None,
+        tags: Mapping[str, str],
+        patient_tags: Mapping[str, str] | None = None,
+    ) -> int:
+        """Insert a resource with its main DICOM tags (`gggg,eeee` -> value) and return its row.
+
+        `patient_tags` is the copy that a study has of the tags of its patient.
+        """
         ...
 
     def set_metadata(self, row: int, values: Mapping[int, str]) -> None:

@@ -26,7 +26,11 @@ _MEGABYTE = 1 << 20
 
 def make_kinds(services: KindServices) -> Iterable[JobKind[Any, Any, Any]]:
     """Offer the two kinds of this module."""
-    threads = ArchiveThreads(trio.CapacityLimiter(services.cores), trio.CapacityLimiter(services.cores))
+    threads = ArchiveThreads(
+        packing=trio.CapacityLimiter(services.cores),
+        small_packing=trio.CapacityLimiter(1),
+        writing=trio.CapacityLimiter(services.cores),
+    )
     return (ArchiveKind(services, threads), ArchiveKind(services, threads, is_media=True))
 
 

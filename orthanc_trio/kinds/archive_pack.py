@@ -17,6 +17,7 @@ from .archive_media import frame
 
 UNIT_BYTES = 1 << 20
 _UNIT_MEMBERS = 256
+_SMALL_BYTES = 32 << 10
 _MAX_HEAD_BYTES = 64 << 20
 STREAMED_BYTES = 32 << 20
 """Members above this size are not kept in memory as a whole."""
@@ -54,6 +55,11 @@ class Batch(Struct, frozen=True):
         """The bytes of input."""
         return sum(source.size for source in self.sources)
 
+    @property
+    def is_small_work(self) -> bool:
+        """Whether the members are so small that the GIL is held for most of the time."""
+        return self.size < _SMALL_BYTES * len(self.sources)
+
 
 class Part(Struct, frozen=True):
     """`size` bytes from `offset` of one streamed member."""
@@ -61,6 +67,8 @@ class Part(Struct, frozen=True):
     source: Source
     offset: int
     size: int
+
+    is_small_work = False
 
     @property
     def is_last(self) -> bool:

@@ -27,9 +27,11 @@ Context = StepContext[ArchiveCursor]
 
 
 class ArchiveThreads(Struct, frozen=True):
-    """The threads that all archives share: those that compress, and those that write."""
+    """The threads that all archives share."""
 
     packing: trio.CapacityLimiter
+    small_packing: trio.CapacityLimiter
+    """For one thread: several would do small work no faster, and wait for the GIL at twice the cost."""
     writing: trio.CapacityLimiter
 
 
@@ -107,13 +109,14 @@ class ArchiveStep:
         await self._append(cut([Source("DICOMDIR", LocalBlob(paths.dicomdir, size), size)]))
 
     async def _append(self, units: Iterable[Unit], leaf_options: LeafOptions | None = None) -> None:
-        packing = self._threads.packing
+        threads = self._threads
 
         async def make(unit: Unit) -> PackedBatch | PackedPart:
-            return await trio.to_thread.run_sync(pack, unit, self._time, leaf_options, limiter=packing)
+            limiter = threads.small_packing if unit.is_small_work else threads.packing
+            return await trio.to_thread.run_sync(pack, unit, self._time, leaf_options, limiter=limiter)
 
         # Each thread has a unit in hand and one that waits, while others wait for those before them.
-        await run_in_order(units, make, self._writer.take, window=int(2 * packing.total_tokens) + 2)
+        await run_in_order(units, make, self._writer.take, window=int(2 * threads.packing.total_tokens) + 2)
 
 
 def _members_of_step(plan: ArchivePlan, start: int) -> tuple[Member, ...]:

@@ -16,6 +16,9 @@ from ..model.errors import CannotWriteFile, InexistentFile
 from .archive_files import CHUNK_BYTES, BytesLost, GrowingFile, send, sync_folder
 from .archive_pack import PackedBatch, PackedPart, Source
 
+# A hop to a thread pays off for so much, and it is not too much to keep.
+_WRITE_BYTES = 2 << 20
+
 
 class OpenMember(Struct, frozen=True):
     """A streamed member of which `position` bytes of input are in the archive; its header is at `offset`."""
@@ -98,13 +101,14 @@ class ArchiveWriter:
         self._archive: GrowingFile | None = None
         self._records: GrowingFile | None = None
         self._leaves: GrowingFile | None = None
+        self._unwritten: list[bytes] = []
         self._new_records: list[bytes] = []
         self._new_leaves: list[bytes] = []
         self._skipped: Source | None = None
 
     async def open(self) -> None:
         """Open what earlier steps have left. Raises BytesLost if the archive has to start over."""
-        if self._sink is not None and not self._cursor.records_size:
+        if self._sink is not None and not (self._cursor.records_size or self._cursor.leaves_size):
             return
         try:
             await trio.to_thread.run_sync(self._open_files, limiter=self._limiter)
@@ -188,12 +192,13 @@ class ArchiveWriter:
         self._count += 1
 
     async def _write(self, chunks: list[bytes]) -> None:
+        self.offset += sum(map(len, chunks))
         if self._sink is not None:
             await send(self._sink, chunks)
-        elif chunks:
-            assert self._archive is not None
-            await trio.to_thread.run_sync(self._archive.append, chunks, limiter=self._limiter)
-        self.offset += sum(map(len, chunks))
+            return
+        self._unwritten += chunks
+        if sum(map(len, self._unwritten)) >= _WRITE_BYTES:
+            await trio.to_thread.run_sync(self._flush, limiter=self._limiter)
 
     async def _read_records(self, position: int) -> bytes:
         assert self._records is not None
@@ -210,7 +215,13 @@ class ArchiveWriter:
         if self._cursor.leaves_size:
             self._leaves = GrowingFile(self.paths.leaves, self._cursor.leaves_size)
 
+    def _flush(self) -> None:
+        if self._archive is not None:
+            self._archive.append(self._unwritten)
+            self._unwritten = []
+
     def _save(self) -> tuple[int, int]:
+        self._flush()
         if self._records is None:
             self._records = GrowingFile(self.paths.records, 0)
         self._records.append(self._new_records)
@@ -231,6 +242,7 @@ class ArchiveWriter:
         return self._leaves.size
 
     def _finish(self) -> None:
+        self._flush()
         if self._archive is not None and self._is_synchronous:
             self._archive.sync()
             sync_folder(self.paths.archive)

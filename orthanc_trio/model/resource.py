@@ -116,7 +116,8 @@ class ResourceRef(Struct, frozen=True):
 class Facts(Struct, frozen=True, kw_only=True):
     """All that the index knows of one resource and that its JSON shows.
 
-    `tags` and `parent_patient_tags` (studies only) map `gggg,eeee` to the value.
+    `tags` map `gggg,eeee` to the value; so do `patient_tags`, the copy that a study has of those of its
+    patient.
     `children` are sorted Orthanc identifiers. `metadata` maps numbers to values.
     """
 

@@ -9,7 +9,7 @@ import logging
 from typing import Any
 
 from ..model.error_code import ErrorCode
-from ..model.errors import InternalError, OrthancError
+from ..model.errors import BadRange, InternalError, OrthancError, PayloadTooLarge
 from .wire import TEXT, Answer, Request
 
 _UNHANDLED = "An unhandled exception was generated inside the HTTP server"
@@ -23,20 +23,22 @@ _OLDER_PHRASES = {
 _log = logging.getLogger(__name__)
 
 
-class PayloadTooLarge(Exception):
-    """A body beyond the limit: 413 with an empty body, since no Orthanc code says so."""
+class UnsatisfiableRange(BadRange):
+    """A part that a file does not have; the answer tells the size of the whole, in bytes."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
 
 
 def exception_answer(error: Exception, request: Request, *, describe: bool) -> Answer:
     """Answer whatever a handler raised."""
     cause = _cause(error)
-    if isinstance(cause, PayloadTooLarge):
-        return empty_answer(413)
     if not isinstance(cause, OrthancError):
-        _log.error("%s %s failed", request.method, request.path, exc_info=cause)
+        _log.error("%s %r failed", request.method, request.path, exc_info=cause)
         cause = InternalError(_UNHANDLED)
     elif cause.code is ErrorCode.INTERNAL_ERROR:
-        _log.error("%s %s failed", request.method, request.path, exc_info=cause)
+        _log.error("%s %r failed", request.method, request.path, exc_info=cause)
     return error_answer(cause, request, describe=describe)
 
 
@@ -49,10 +51,11 @@ def _cause(error: Exception) -> Exception:
 
 
 def error_answer(error: OrthancError, request: Request, *, describe: bool) -> Answer:
-    """Answer an error; without `describe` the body is empty."""
+    """Answer an error; without `describe`, and to a body that is too large, the answer is empty."""
     status = error.http_status
-    if not describe:
-        return empty_answer(status)
+    headers = (_whole_size(error.size),) if isinstance(error, UnsatisfiableRange) else ()
+    if not describe or isinstance(error, PayloadTooLarge):
+        return empty_answer(status, *headers)
     description = error.code.description
     content: dict[str, Any] = {
         "HttpError": _phrase(status),
@@ -68,7 +71,11 @@ def error_answer(error: OrthancError, request: Request, *, describe: bool) -> An
     if error.payload is not None:
         content["ErrorPayload"] = error.payload
     text = json.dumps(content, indent="\t", sort_keys=True, separators=(",", " : ")) + "\n"
-    return Answer(status=status, body=text.encode("ascii"), media_type=TEXT)
+    return Answer(status=status, body=text.encode("ascii"), media_type=TEXT, headers=headers)
+
+
+def _whole_size(size: int) -> tuple[str, str]:
+    return "Content-Range", f"bytes */{size}"
 
 
 def _phrase(status: int) -> str:

@@ -16,7 +16,7 @@ from .encoding import chosen_coding, compress, to_xml, wants_xml
 from .errors import empty_answer, exception_answer
 from .requests import AsgiRequest, BodyLimits, normalise_path
 from .routing import METHODS, Handler, Match, Router, WrongMethod
-from .sending import NOSNIFF, discard, send_answer, send_file, send_stream
+from .sending import NOSNIFF, discard, send_answer, send_file, send_head, send_stream
 from .wire import Answer, AnyAnswer, FileAnswer, StreamAnswer
 
 REQUEST_KEY = "orthanc_trio.request"
@@ -67,7 +67,8 @@ class Front:
         try:
             return await handler(self._context, request, **parameters)
         except Exception as error:
-            return exception_answer(error, request, describe=self._options.describe_errors)
+            describe = self._options.describe_errors and request.method != "HEAD"
+            return exception_answer(error, request, describe=describe)
 
     async def _serve_http(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = AsgiRequest(scope, receive, self._options.limits)
@@ -92,12 +93,15 @@ class Front:
             await self._send(answer, request, scope, receive, send)
 
     def _early_answer(self, request: AsgiRequest) -> Answer | None:
-        if request.method not in METHODS:
+        if request.method not in METHODS and not self._has_head(request):
             if request.method not in _WEBDAV_METHODS:
                 return _BAD_REQUEST
             if request.path != _WEBDAV_ROOT and not request.path.startswith(_WEBDAV_ROOT + "/"):
                 return _NOT_FOUND
         return _TOO_LARGE if request.is_too_large else None
+
+    def _has_head(self, request: AsgiRequest) -> bool:
+        return request.method == "HEAD" and isinstance(self._router.match("HEAD", request.path), Match)
 
     async def _ask_quart(
         self, scope: Scope, request: AsgiRequest, receive: Receive, send: Send, *, is_page: bool
@@ -118,6 +122,8 @@ class Front:
         self, answer: AnyAnswer, request: AsgiRequest, scope: Scope, receive: Receive, send: Send
     ) -> None:
         match answer:
+            case _ if request.method == "HEAD":
+                await send_head(answer, send)
             case Answer():
                 await send_answer(await self._negotiate(answer, request), send)
             case FileAnswer():

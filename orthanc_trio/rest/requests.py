@@ -8,9 +8,8 @@ from urllib.parse import parse_qsl
 import trio
 from msgspec import Struct
 
-from ..model.errors import BadRequest
+from ..model.errors import BadRequest, PayloadTooLarge
 from .asgi import Receive, Scope
-from .errors import PayloadTooLarge
 from .routing import components
 from .wire import AnyAnswer
 

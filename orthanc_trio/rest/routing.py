@@ -5,7 +5,7 @@ end) is all that remains. Words win over parameters.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -51,8 +51,15 @@ class Routes:
         """Mount a handler of DELETE."""
         return self.add("DELETE", pattern, hot=hot)
 
+    def head(self, pattern: str) -> Callable[[HandlerT], HandlerT]:
+        """Mount a handler of HEAD, which answers as to GET; the door sends no body and asks for none.
+
+        Always hot, since Quart would take a handler of GET.
+        """
+        return self.add("HEAD", pattern, hot=True)
+
     def add(self, method: str, pattern: str, *, hot: bool = False) -> Callable[[HandlerT], HandlerT]:
-        """Mount a handler of any method; those beyond the API only work below `/webdav`."""
+        """Mount a handler of any method; those beyond the API and HEAD only work below `/webdav`."""
 
         def decorate(handler: HandlerT) -> HandlerT:
             self.all.append(Route(method=method, pattern=pattern, handler=handler, is_hot=hot))
@@ -174,8 +181,3 @@ def _quart_part(part: str) -> str:
     if part.endswith(":path}"):
         return f"<path:{part[1:-6]}>"
     return f"<{part[1:-1]}>" if part.startswith("{") else part
-
-
-def parameters_of(values: dict[str, Any]) -> dict[str, str]:
-    """Return what Quart matched as the texts that handlers get."""
-    return {name: str(value) for name, value in values.items()}

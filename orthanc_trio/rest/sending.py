@@ -4,30 +4,34 @@ import os
 
 import trio
 
-from .asgi import Receive, Scope, Send
+from .asgi import Message, Receive, Scope, Send
 from .wire import Answer, AnyAnswer, FileAnswer, StreamAnswer
 
 _PART_BYTES = 1024 * 1024
 NOSNIFF = (b"X-Content-Type-Options", b"nosniff")
 _ZERO_COPY = "http.response.zerocopysend"
-
-RawHeaders = list[tuple[bytes, bytes]]
+_NOT_MODIFIED = 304
 
 
 async def send_answer(answer: Answer, send: Send) -> None:
     """Send an answer whose body is in memory."""
-    headers = _own_headers(answer)
-    headers.append(NOSNIFF)
-    headers.append((b"Content-Length", b"%d" % len(answer.body)))
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send(_start(answer))
     await send({"type": "http.response.body", "body": answer.body})
+
+
+async def send_head(answer: AnyAnswer, send: Send) -> None:
+    """Send the head of an answer to HEAD, and release the rest."""
+    try:
+        await send(_start(answer))
+        await send({"type": "http.response.body", "body": b""})
+    finally:
+        await discard(answer)
 
 
 async def send_file(answer: FileAnswer, scope: Scope, send: Send, limiter: trio.CapacityLimiter) -> None:
     """Send a part of a file, by the kernel alone if the server can; closes the descriptor."""
     try:
-        headers = [*_own_headers(answer), NOSNIFF, (b"Content-Length", b"%d" % answer.size)]
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send(_start(answer))
         if _ZERO_COPY in scope.get("extensions", ()):
             part = {"file": answer.descriptor, "offset": answer.offset, "count": answer.size}
             await send({"type": _ZERO_COPY, **part})
@@ -56,8 +60,7 @@ async def send_stream(answer: StreamAnswer, receive: Receive, send: Send) -> Non
     What the chunks raise passes, so that the server resets the connection.
     """
     try:
-        headers = _own_headers(answer)
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send(_start(answer))
         is_whole = False
         async with trio.open_nursery() as watched:
             watched.start_soon(_cancel_when_gone, receive, watched.cancel_scope)
@@ -91,7 +94,13 @@ async def discard(answer: AnyAnswer) -> None:
         await _close_chunks(answer)
 
 
-def _own_headers(answer: AnyAnswer) -> RawHeaders:
+def _start(answer: AnyAnswer) -> Message:
     headers = [] if answer.media_type is None else [(b"Content-Type", answer.media_type.encode("latin-1"))]
     headers.extend((name.encode("latin-1"), value.encode()) for name, value in answer.headers)
-    return headers
+    if not isinstance(answer, StreamAnswer):
+        headers.append(NOSNIFF)
+        # Of what is not sent because the client has it, the length would be that of the whole.
+        if answer.status != _NOT_MODIFIED:
+            size = answer.size if isinstance(answer, FileAnswer) else len(answer.body)
+            headers.append((b"Content-Length", b"%d" % size))
+    return {"type": "http.response.start", "status": answer.status, "headers": headers}

@@ -153,7 +153,9 @@ class Registrar:
         created = [level for level in _LEVELS if level not in rows]
         for level in created:
             parent = rows[_PARENT[level]] if level in _PARENT else None
-            rows[level] = tx.create(level, file.ids.of(level), parent, file.parsed.tags.get(level, {}))
+            tags = file.parsed.tags
+            patient_tags = tags.get(PATIENT, {}) if level is STUDY else None
+            rows[level] = tx.create(level, file.ids.of(level), parent, tags.get(level, {}), patient_tags)
         if SERIES in created:
             self._watch.begin(file.ids.series, file.parsed.expected_number_of_instances)
         time = f"{date:%Y%m%dT%H%M%S}"

@@ -1,4 +1,8 @@
-"""The answers of Orthanc 1.13.0 to every file that comes with pydicom, recorded once, are ours as well."""
+"""The answers of Orthanc 1.13.0 to the files that come with pydicom, recorded once, are ours as well.
+
+Two files are left out, where ours are better on purpose: SC_rgb_jpeg.dcm, which Orthanc refuses for the defined
+length of its pixel data, and chrH32.dcm, whose name in JIS X 0208 it does not decode.
+"""
 
 import io
 import json
@@ -16,6 +20,7 @@ GOLDEN = Path(__file__).parent / "golden"
 FILES = Path(pydicom.data.__file__).parent
 RECORDED: dict[str, Any] = json.loads((GOLDEN / "pydicom_files.json").read_text())
 ARCHIVES: dict[str, list[str]] = json.loads((GOLDEN / "archive_names.json").read_text())
+UPLOADS = sorted(RECORDED["uploads"])
 NOT_COMPARED = {"LastUpdate", "IsStable", "FileUuid"}  # they differ from one run to the next
 
 
@@ -25,14 +30,14 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, d
     with running_server(tmp_path_factory.mktemp("golden"), SyncStorageArea=False) as server:
         connection = server.connect()
         replies = {}
-        for name in sorted(RECORDED["uploads"]):
+        for name in UPLOADS:
             data = (FILES / name).read_bytes()
             replies[name] = server.request("POST", "/instances", data, connection=connection)
         connection.close()
         yield server, replies
 
 
-@pytest.mark.parametrize("name", sorted(RECORDED["uploads"]))
+@pytest.mark.parametrize("name", UPLOADS)
 def test_upload_answers_what_orthanc_answers(filled: tuple[Server, dict[str, Any]], name: str) -> None:
     reply, recorded = filled[1][name], RECORDED["uploads"][name]
     assert reply.status == recorded["status"], reply.body

@@ -37,7 +37,9 @@ def store(tx: Transaction, path: str) -> int:
     ids = path.split("/")
     for level, id in zip(ResourceLevel, ids, strict=False):
         found = tx.find(id)
-        row = found.row if found else tx.create(level, id, row, {"0008,0018": f"uid-{id}", "0010,0010": id})
+        tags = {"0008,0018": f"uid-{id}", "0010,0010": id}
+        patient_tags = {"0010,0010": f"patient of {id}"} if level is ResourceLevel.STUDY else None
+        row = found.row if found else tx.create(level, id, row, tags, patient_tags)
     assert row is not None
     if len(ids) == INSTANCE:
         tx.set_metadata(row, {Metadata.TRANSFER_SYNTAX: "1.2", Metadata.INDEX_IN_SERIES: ids[-1]})

@@ -114,7 +114,8 @@ class ResourceContract(Backend):
             await index.write(store_all("p/s/e/i"))
             patient, study, series, instance = await index.read(lambda tx: tx.facts_of(["p", "s", "e", "i"]))
         assert (patient.parent, patient.children, patient.patient_tags) == (None, ("s",), None)
-        assert study.patient_tags == patient.tags == {"0008,0018": "uid-p", "0010,0010": "p"}
+        assert patient.tags == {"0008,0018": "uid-p", "0010,0010": "p"}
+        assert study.patient_tags == {"0010,0010": "patient of s"}
         assert study.indexes_in_series == ()
         assert (series.dicom, series.patient_tags) == (None, None)
         assert (instance.children, instance.dicom) == ((), dicom_file("file-i"))

@@ -98,7 +98,8 @@ def add(tx: Transaction, instance: ParsedInstance, file: Attachment) -> None:
     for level in ResourceLevel:
         id = instance.identifiers.orthanc_id(level)
         row = tx.find(id)
-        parent = row.row if row else tx.create(level, id, parent, instance.tags[level])
+        names = instance.tags[PATIENT] if level is STUDY else None
+        parent = row.row if row else tx.create(level, id, parent, instance.tags[level], names)
     assert parent is not None
     metadata: dict[int, str] = {Metadata.TRANSFER_SYNTAX: instance.transfer_syntax}
     if instance.index_in_series is not None:
@@ -202,17 +203,18 @@ async def test_check_refuses_what_does_not_exist() -> None:
     ("level", "is_post", "expected"),
     [
         (SERIES, True, "1 - CT - Series 1/CT000001.dcm"),
-        (SERIES, False, "P1 - Doe^Jane/A1 - Study 1/1 - CT - Series 1/CT000001.dcm"),
-        (STUDY, True, "P1 - Doe^Jane/A1 - Study 1/1 - CT - Series 1/CT000001.dcm"),
-        (None, True, "P1 - Doe^Jane/A1 - Study 1/1 - CT - Series 1/CT000001.dcm"),
+        (SERIES, False, "P1 - Second/A2 - Study 2/1 - CT - Series 1/CT000001.dcm"),
+        (STUDY, True, "P1 - Second/A2 - Study 2/1 - CT - Series 1/CT000001.dcm"),
+        (None, True, "P1 - First/A2 - Study 2/1 - CT - Series 1/CT000001.dcm"),
     ],
 )
 async def test_the_route_decides_the_folders(
     tmp_path: Path, level: ResourceLevel | None, is_post: bool, expected: str
 ) -> None:
     async with opened_library() as library:
-        instance = await library.store(make_instance())
-        resources = (id_of(instance, level or STUDY),)
+        await library.store(make_instance(patient_name="First"))
+        second = await library.store(make_instance(patient_name="Second", study=2))
+        resources = (id_of(second, level or STUDY),)
         args = ArchiveArgs(resources=resources, level=level, is_post=is_post)
         assert (await archive_of(library, tmp_path, args)).namelist() == [expected]
 
@@ -335,6 +337,20 @@ async def test_a_stream_carries_the_same_archive(tmp_path: Path, kind: str) -> N
         assert done.content is not None
         assert done.content["ArchiveSize"] == str(len(received))
         assert f"{Context(tmp_path).job_id}.archive" not in os.listdir(tmp_path)
+
+
+async def test_a_streamed_media_remembers_a_member_that_no_step_has_finished(tmp_path: Path) -> None:
+    async with opened_library() as library, trio.open_nursery() as nursery:
+        large = await library.store(make_instance(), size=40 << 20)
+        sink, source = trio.open_memory_channel[bytes](0)
+        received = bytearray()
+        nursery.start_soon(read_all, source, received)
+        async with sink:
+            args = ArchiveArgs(resources=(id_of(large, STUDY),))
+            await run(library.kinds["Media"], Context(tmp_path, sink), args)
+        await trio.testing.wait_all_tasks_blocked()
+        directory = pydicom.dcmread(io.BytesIO(zipfile.ZipFile(io.BytesIO(received)).read("DICOMDIR")))
+        assert len(directory.DirectoryRecordSequence) == 4
 
 
 async def test_a_reader_that_left_fails_the_job(tmp_path: Path) -> None:

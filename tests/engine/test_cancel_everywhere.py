@@ -13,7 +13,7 @@ from orthanc_trio.jobs.journal import decode_record
 from orthanc_trio.jobs.outputs import Outputs
 from orthanc_trio.model.errors import DatabaseUnavailable
 from orthanc_trio.model.job import Done, JobOutput, JobState
-from tests.support.jobs import Context, CountArgs, CountKind, MemoryStore, Rig, running_engine
+from tests.support.jobs import Context, CountArgs, CountKind, MemoryStore, Rig, names, running_engine
 
 STEPS = 3
 
@@ -63,7 +63,7 @@ async def append(context: Context, position: int) -> AnyOutcome | None:
 def check_files(rig: Rig, folder: Path) -> None:
     """Only the outputs of jobs that succeeded are there."""
     named = {output.file for record in rig.engine.records() for output in record.outputs}
-    assert {path.name for path in folder.iterdir()} == named
+    assert names(folder) == named
 
 
 def check_store(rig: Rig) -> None:
@@ -149,7 +149,8 @@ async def test_a_caller_that_leaves_anywhere_leaves_nothing_half_done(tmp_path: 
 async def test_an_engine_that_is_cancelled_anywhere_goes_on_at_its_next_start(tmp_path: Path) -> None:
     async def caller(rig: Rig, submitted: list[str]) -> None:
         for _ in range(2):
-            submitted.append((await rig.engine.submit("Count", CountArgs(STEPS))).id)
+            record = await rig.engine.submit("Count", CountArgs(STEPS))
+            submitted.append(record.id)
         for id in submitted:
             await rig.engine.wait(id)
 
@@ -165,6 +166,7 @@ async def test_an_engine_that_is_cancelled_anywhere_goes_on_at_its_next_start(tm
             ):
                 nursery.start_soon(caller, rig, submitted, name="caller")
         rig.check_at_rest()
+        check_store(rig)
         assert set(submitted) <= store.records.keys()
         async with engine_with_files(folder, store) as rig:
             for id in submitted:

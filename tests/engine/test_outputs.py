@@ -12,7 +12,7 @@ import trio
 from orthanc_trio.jobs.outputs import Outputs
 from orthanc_trio.model.errors import CannotWriteFile
 from orthanc_trio.model.job import JobOutput, JobRecord, JobState
-from tests.support.jobs import EPOCH, make_record
+from tests.support.jobs import EPOCH, make_record, names
 
 IDS = [f"{number:08d}-0000-4000-8000-000000000000" for number in range(4)]
 
@@ -27,10 +27,6 @@ def leave(outputs: Outputs, job_id: str, key: str = "archive") -> Path:
     path = outputs.path(job_id, key)
     path.write_bytes(b"x")
     return path
-
-
-def names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
 
 
 async def opened_outputs(folder: Path, *records: JobRecord, max_files: int = 2) -> Outputs:
@@ -86,7 +82,7 @@ async def test_the_janitor_removes_what_is_doomed(tmp_path: Path) -> None:
     async with janitor(outputs):
         outputs.doom_all(make_record(id=IDS[0], outputs=(make_output(IDS[0]),)))
         outputs.doom(["never was"])
-        while path.exists():  # noqa: ASYNC110  # a thread of the outputs removes it
+        while path.exists():  # a thread of the outputs removes it
             await trio.lowlevel.checkpoint()
     assert await outputs.open(path.name) is None
 

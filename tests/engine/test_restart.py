@@ -19,6 +19,7 @@ from tests.support.jobs import (
     Gate,
     MemoryStore,
     make_record,
+    names,
     running_engine,
 )
 
@@ -273,7 +274,7 @@ async def test_a_bug_of_the_engine_ends_it_with_a_saved_journal() -> None:
             await gate.arrival()
             gate.open()
             await gate.arrival()
-            rig.engine._fill_slots = broken_now  # type: ignore[method-assign,assignment]
+            rig.engine._fill_slots = broken_now  # type: ignore[method-assign]
             gate.open(2)
             await trio.sleep_forever()
     assert decode_record(store.records[record.id]).state is JobState.SUCCESS
@@ -298,7 +299,7 @@ async def test_outputs_survive_a_restart_and_strays_do_not(tmp_path: Path) -> No
         for _ in range(3):
             await gate.arrival()
         rig.crash()
-    assert len(list(tmp_path.iterdir())) == 3
+    assert len(names(tmp_path)) == 3
     (tmp_path / lost.outputs[0].file).unlink()
     (tmp_path / "stray").touch()
     gate.open()
@@ -310,8 +311,7 @@ async def test_outputs_survive_a_restart_and_strays_do_not(tmp_path: Path) -> No
         assert (record.state, record.outputs) == (JobState.SUCCESS, ())
         assert rig.engine.get(kept.id) == kept
         ended = await rig.engine.wait(cut_off.id)
-    files = {path.name for path in tmp_path.iterdir()}
-    assert files == {kept.outputs[0].file, ended.outputs[0].file}
+    assert names(tmp_path) == {kept.outputs[0].file, ended.outputs[0].file}
 
 
 @pytest.mark.parametrize("is_repeatable", [False, True])

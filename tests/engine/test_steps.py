@@ -16,7 +16,7 @@ from orthanc_trio.model.error_code import ErrorCode
 from orthanc_trio.model.errors import CannotWriteFile, Timeout, UnknownResource
 from orthanc_trio.model.event import JobEvent
 from orthanc_trio.model.job import Done, JobFault, JobOutput, JobRecord, JobState, RetryAfter
-from tests.support.jobs import Context, CountArgs, CountCursor, CountKind, Gate, Rig, running_engine
+from tests.support.jobs import Context, CountArgs, CountCursor, CountKind, Gate, Rig, names, running_engine
 
 
 async def outcome_of(step: Callable[[Context, int], Awaitable[AnyOutcome | None]]) -> JobRecord:
@@ -199,8 +199,8 @@ async def test_no_progress_is_told_after_the_end(autojump_clock: MockClock) -> N
             record = await rig.engine.submit("Count", CountArgs())
             await rig.engine.wait(record.id)
         await trio.sleep(1)
-        told = [event for event in rig.events if isinstance(event, JobEvent)]
-        assert told[-1].record.state is JobState.SUCCESS
+        told = [event.record.state for event in rig.events if isinstance(event, JobEvent)]
+        assert told.count(JobState.SUCCESS) == 2
         assert len(rig.forgotten()) == 1
 
 
@@ -344,4 +344,4 @@ async def test_a_failed_job_leaves_no_file(tmp_path: Path) -> None:
     async with running_engine(CountKind(leave_output(False)), outputs=outputs) as rig:
         record = await rig.engine.wait((await rig.engine.submit("Count", CountArgs())).id)
         assert record.state is JobState.FAILURE
-        assert list(tmp_path.iterdir()) == []
+        assert names(tmp_path) == set()

@@ -322,4 +322,4 @@ class JobsMachine(RuleBasedStateMachine):
 
 
 TestJobsMachine = JobsMachine.TestCase
-TestJobsMachine.settings = settings(max_examples=10, stateful_step_count=40, deadline=None)
+TestJobsMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

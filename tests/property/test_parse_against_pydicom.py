@@ -21,7 +21,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from orthanc_trio.dicom.parse import NeedMoreData, ParsedInstance, parse_instance
+from orthanc_trio.dicom.parse import MAX_SHOWN_BYTES, NeedMoreData, ParsedInstance, parse_instance
 from orthanc_trio.model.errors import BadFileFormat, InexistentTag, OrthancError
 from orthanc_trio.model.tags import MAIN_DICOM_TAGS, MainTag
 from tests.support.dicom import make_dataset, make_instance, write
@@ -65,11 +65,15 @@ def read_by_pydicom(path: Path) -> Dataset:
         return pydicom.dcmread(path, stop_before_pixels=True)
 
 
+# Orthanc reads these, and pydicom only if it is forced to.
+WITHOUT_PREAMBLE = {"ExplVR_BigEndNoMeta.dcm", "ExplVR_LitEndNoMeta.dcm", "rtstruct.dcm"}
+
+
 def refusal(path: Path) -> type[OrthancError] | None:
     try:
         dataset = read_by_pydicom(path)
     except InvalidDicomError:
-        return BadFileFormat
+        return None if path.name in WITHOUT_PREAMBLE else BadFileFormat
     if path.name in CUT_OFF:
         return BadFileFormat
     return None if all(uid in dataset for uid in UIDS) else InexistentTag
@@ -98,11 +102,14 @@ def _is_number(text: str) -> bool:
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in BUNDLED if refusal(path) is None], ids=lambda path: path.name
+    "path",
+    [path for path in BUNDLED if refusal(path) is None and path.name not in WITHOUT_PREAMBLE],
+    ids=lambda path: path.name,
 )
 def test_a_bundled_file_has_the_values_that_pydicom_reads(path: Path) -> None:
     data, dataset = path.read_bytes(), read_by_pydicom(path)
     theirs = {row.tag: _text(dataset[row.number]) for row in TEXT_ROWS + NUMBER_ROWS if row.number in dataset}
+    theirs = {tag: value for tag, value in theirs.items() if len(value) <= MAX_SHOWN_BYTES}
 
     parsed = parse_instance(data)
 

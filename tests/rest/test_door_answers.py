@@ -21,6 +21,7 @@ from orthanc_trio.rest.auth import AccessOptions
 from orthanc_trio.rest.encoding import to_xml, wants_xml
 from orthanc_trio.rest.front import DoorOptions
 from orthanc_trio.rest.routing import Routes
+from orthanc_trio.rest.sending import discard
 from orthanc_trio.rest.wire import (
     Answer,
     AnyAnswer,
@@ -164,6 +165,18 @@ async def test_a_file_whose_client_leaves_is_closed(opened: Opener) -> None:
         await client.read_exactly(100)
         await trio.aclose_forcefully(client.stream)
         await wait_closed(stage)
+
+
+async def test_an_answer_that_is_never_sent_releases_what_it_holds(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.descriptor = os.open(stage.path, os.O_RDONLY)
+    await discard(FileAnswer(descriptor=stage.descriptor, offset=0, size=1, media_type="x/y"))
+    assert not is_open(stage.descriptor)
+    chunks = stage.chunks(3)
+    await anext(chunks)
+    await discard(StreamAnswer(chunks=chunks, media_type="x/y"))
+    assert stage.closed.is_set()
+    await discard(text_answer())
 
 
 async def test_a_stream_goes_in_chunks(opened: Opener) -> None:

@@ -11,9 +11,10 @@ from orthanc_trio.model.errors import (
     InexistentItem,
     InternalError,
     OrthancError,
+    PayloadTooLarge,
     UnknownResource,
 )
-from orthanc_trio.rest.errors import PayloadTooLarge, exception_answer
+from orthanc_trio.rest.errors import exception_answer
 from orthanc_trio.rest.requests import AsgiRequest, BodyLimits
 from orthanc_trio.rest.wire import Answer
 

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,7 +10,8 @@ import pytest
 import quart
 
 from orthanc_trio.model.errors import InexistentItem
-from orthanc_trio.rest.auth import AccessOptions
+from orthanc_trio.rest.app import make_app
+from orthanc_trio.rest.auth import AccessOptions, access_policy
 from orthanc_trio.rest.front import DoorOptions
 from orthanc_trio.rest.requests import BodyLimits
 from orthanc_trio.rest.routing import Routes
@@ -333,3 +334,42 @@ async def test_pages_are_served_by_quart_with_the_errors_of_the_door(
         assert json.loads((await client.get("/refused")).body)["Details"] == "no page"
         assert (await client.get("/abort")).status == 403
         assert (await client.post("/form", b"x" * 2_000_000)).status == 413
+
+
+async def call_directly(
+    scope: dict[str, Any], messages: list[dict[str, Any]]
+) -> list[MutableMapping[str, Any]]:
+    """Call the door as a server that offers no extension would."""
+    sent: list[MutableMapping[str, Any]] = []
+    incoming = iter(messages)
+
+    async def receive() -> MutableMapping[str, Any]:
+        return next(incoming)
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    access = AccessOptions(authentication_enabled=True)
+    await door(Routes(), access=access)(scope, receive, send)
+    return sent
+
+
+async def test_a_websocket_is_closed_where_a_server_cannot_answer_it() -> None:
+    scope: dict[str, Any] = {"type": "websocket", "path": "/", "headers": [], "client": None}
+    sent = await call_directly(scope, [{"type": "websocket.connect"}])
+    assert sent == [{"type": "websocket.close", "code": 1008}]
+
+
+async def test_a_server_with_lifespan_is_understood() -> None:
+    messages = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
+    sent = await call_directly({"type": "lifespan"}, messages)
+    assert [message["type"] for message in sent] == [
+        "lifespan.startup.complete",
+        "lifespan.shutdown.complete",
+    ]
+
+
+async def test_the_routes_of_the_server_can_be_mounted_together() -> None:
+    app = make_app(None, access=access_policy(AccessOptions()), options=DoorOptions())
+    async with serving(app) as server, server.client() as client:
+        assert (await client.get("/no/such/route")).status == 404

@@ -218,7 +218,7 @@ class MemoryTransport:
             return data
         return b"" if self._is_ended else None
 
-    def send_nowait(self, data: bytes | memoryview, *, more: bool = False) -> int:  # noqa: ARG002
+    def send_nowait(self, data: bytes | memoryview, *, more: bool = False) -> int:
         self._check()
         size = int(min(self.room, len(data)))
         self.room -= size
@@ -227,7 +227,7 @@ class MemoryTransport:
         self._changed.unpark_all()
         return size
 
-    def send_file_nowait(self, descriptor: int, offset: int, count: int) -> int | None:  # noqa: ARG002
+    def send_file_nowait(self, descriptor: int, offset: int, count: int) -> int | None:
         raise AssertionError("files go to sockets")
 
     async def wait_readable(self) -> None:

@@ -250,6 +250,11 @@ class Rig:
         self._changed = trio.Event()
 
 
+def names(folder: Path) -> set[str]:
+    """The files in a folder."""
+    return {path.name for path in folder.iterdir()}
+
+
 async def run_here(function: Callable[..., Any], *args: Any) -> Any:
     """Stands for the worker processes."""
     await trio.lowlevel.checkpoint()

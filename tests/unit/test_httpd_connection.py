@@ -440,6 +440,12 @@ async def test_what_is_no_request_is_refused_and_ends_the_connection(
     assert client.transport.is_closed
 
 
+async def test_a_length_that_is_no_number_is_refused_without_text(autojump_clock: MockClock) -> None:
+    async with connected(echo) as client:
+        sent = await client.answers(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: abc\r\n\r\n")
+    assert sent == b"HTTP/1.1 411 Length Required\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+
 async def test_the_end_of_a_client_is_told_to_an_application_that_listens(autojump_clock: MockClock) -> None:
     messages: list[Message] = []
 

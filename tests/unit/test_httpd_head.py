@@ -77,7 +77,13 @@ def test_several_connection_headers_count_together() -> None:
     ],
 )
 def test_what_two_readers_could_read_differently_is_refused(lines: list[str]) -> None:
-    assert refused("POST / HTTP/1.1", "Host: me", *lines) in (400, 501)
+    assert refused("POST / HTTP/1.1", "Host: me", *lines) in (400, 411, 501)
+
+
+@pytest.mark.parametrize("length", ["abc", "-3", "+3", "3 4", "", "3,3"])
+def test_a_length_that_is_no_number_is_told_apart(length: str) -> None:
+    assert refused("POST / HTTP/1.1", "Host: me", f"Content-Length: {length}") == 411
+    assert refused("POST / HTTP/1.1", "Host: me", f"Content-Length: {length}", "Content-Length: 3") == 400
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,22 @@ async def test_an_address_of_another_host_is_an_error() -> None:
         await serve(count_body, HttpOptions(addresses=("192.0.2.1",)), stop=trio.Event())
 
 
+async def test_several_addresses_are_served() -> None:
+    addresses = (HOST, "127.0.0.2", "::1") if socket.has_dualstack_ipv6() else (HOST, "127.0.0.2")
+    options = HttpOptions(addresses=addresses)
+
+    async def run(task_status: trio.TaskStatus[Any]) -> None:
+        await serve(count_body, options, stop=trio.Event(), task_status=task_status)
+
+    async with trio.open_nursery() as server:
+        bound = await server.start(run)
+        assert tuple(address for address, _ in bound) == addresses
+        for address, port in bound:
+            async with await trio.open_tcp_stream(address, port) as stream:
+                assert (await RawClient(stream).get("/here")).body == b"/here 0"
+        server.cancel_scope.cancel()
+
+
 async def test_connection_close_gives_the_end_of_the_stream_at_once() -> None:
     async with serving(count_body) as server:
         with trio.fail_after(1):

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from pydicom.config import disable_value_validation
 from pydicom.data import get_testdata_file
@@ -98,7 +99,6 @@ def test_an_empty_file_is_refused() -> None:
         b"x",
         b"PK\x03\x04" * 50,
         b"\0" * 128 + b"DICX" + b"\0" * 50,
-        make_instance()[132:],
         make_instance()[:-1],
         make_instance()[:500],
     ],
@@ -158,9 +158,30 @@ def test_a_tag_of_two_levels_is_given_to_both() -> None:
     assert parsed.tags[STUDY]["0008,0201"] == parsed.tags[SERIES]["0008,0201"] == "+0100"
 
 
-def test_a_main_tag_is_not_cut_at_the_length_that_the_api_shows() -> None:
-    comments = "long " * 1000
-    assert parse(ImageComments=comments).tags[INSTANCE]["0020,4000"] == comments.rstrip()
+@pytest.mark.parametrize(("size", "is_shown"), [(256, True), (257, False)])
+def test_a_text_of_more_than_256_bytes_is_not_among_the_main_tags(size: int, is_shown: bool) -> None:
+    assert ("0020,4000" in parse(ImageComments="x" * size).tags[INSTANCE]) is is_shown
+
+
+def test_a_file_without_preamble_and_meta_information_is_read_as_what_it_looks_like() -> None:
+    whole = make_instance(instance=7)
+    start = whole.index(b"\x08\x00")
+    bare = parse_instance(whole[start:])
+    assert (bare.identifiers, bare.tags) == (parse_instance(whole).identifiers, parse_instance(whole).tags)
+    assert bare.transfer_syntax == ExplicitVRLittleEndian
+
+
+def test_a_file_that_begins_with_its_meta_information_is_read() -> None:
+    whole, bare = parse_instance(make_instance()), parse_instance(make_instance()[132:])
+    assert whole.pixel_data_offset is not None
+    assert bare == msgspec.structs.replace(whole, pixel_data_offset=whole.pixel_data_offset - 132)
+
+
+def test_the_padding_of_a_value_of_unknown_representation_is_kept() -> None:
+    written = make_instance(patient_id="odd")
+    place = written.index(b"\x10\x00\x20\x00LO")
+    raw = written[:place] + b"\x10\x00\x20\x00UN\0\0\x04\0\0\0odd " + written[place + 12 :]
+    assert parse_instance(raw).identifiers.patient_id == "odd "
 
 
 def test_a_monstrous_value_is_not_indexed() -> None:

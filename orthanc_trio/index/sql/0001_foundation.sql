@@ -1,13 +1,15 @@
 -- Facts of resources. Nothing refers to another database object by trigger or foreign key: the transaction
 -- removes what belongs together itself, because it must tell its caller what it removed anyway.
 
--- `tags` is a JSON object of the main DICOM tags: "gggg,eeee" -> value.
+-- `tags` is a JSON object of the main DICOM tags: "gggg,eeee" -> value. Studies have a copy of the tags of their
+-- patient, `patient_tags`, because their first instance may say other than the first one of the patient.
 CREATE TABLE resources (
     row INTEGER PRIMARY KEY,
     level INTEGER NOT NULL,
     id TEXT NOT NULL UNIQUE,
     parent INTEGER,
     tags BLOB NOT NULL,
+    patient_tags BLOB,
     is_protected INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX resources_by_level ON resources (level, id);

@@ -4,6 +4,7 @@ from ...model.errors import InexistentItem
 from ...services.context import ServerContext
 from ..disposition import content_disposition
 from ..query import flag
+from ..ranges import entity_tag, ranged
 from ..routing import Routes
 from ..wire import JSON, Answer, AnyAnswer, FileAnswer, Request, json_answer, nothing, text_answer
 
@@ -63,20 +64,24 @@ async def delete_job(context: ServerContext, request: Request, *, id: str) -> An
 
 
 @routes.get("/jobs/{id}/{key}")
+@routes.head("/jobs/{id}/{key}")
 async def get_output(context: ServerContext, request: Request, *, id: str, key: str) -> AnyAnswer:
-    """Answer a file that a job left."""
+    """Answer a file that a job left, or the part that is asked for."""
+    record = context.jobs.get(id)
     opened = await context.jobs.open_output(id, key)
-    if opened is None:
+    if record is None or opened is None:
         raise InexistentItem(f"Job has no such output: {key}")
     descriptor, output = opened
-    disposition = content_disposition(output.filename)
-    return FileAnswer(
+    whole = FileAnswer(
         descriptor=descriptor,
         offset=0,
         size=output.size_bytes,
         media_type=output.media_type,
-        headers=(disposition,),
+        headers=(content_disposition(output.filename),),
     )
+    # A job that ran again has ended at another time.
+    completed_us = int(record.changed.timestamp() * 1_000_000)
+    return ranged(whole, request, entity_tag(record.id, completed_us, output.size_bytes))
 
 
 @routes.delete("/jobs/{id}/{key}")
