@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-import pytest
 import trio
 
 from orthanc_trio.jobs.attempt import AnyOutcome
@@ -145,7 +144,6 @@ async def test_a_caller_that_leaves_anywhere_leaves_nothing_half_done(tmp_path: 
     raise AssertionError("the caller never ended")
 
 
-@pytest.mark.time_limit(30)
 async def test_an_engine_that_is_cancelled_anywhere_goes_on_at_its_next_start(tmp_path: Path) -> None:
     async def caller(rig: Rig, submitted: list[str]) -> None:
         for _ in range(2):

@@ -11,9 +11,6 @@ from trio.testing import wait_all_tasks_blocked
 from orthanc_trio.model.errors import InternalError
 from orthanc_trio.workers import Workers, open_workers
 
-# trio-parallel 1.3 leaves a pipe to the garbage collector when it kills a worker.
-pytestmark = pytest.mark.time_limit(30)
-
 
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)

@@ -68,7 +68,7 @@ async def delete_job(context: ServerContext, request: Request, *, id: str) -> An
 async def get_output(context: ServerContext, request: Request, *, id: str, key: str) -> AnyAnswer:
     """Answer a file that a job left, or the part that is asked for."""
     record = context.jobs.get(id)
-    opened = await context.jobs.open_output(id, key)
+    opened = None if record is None else await context.jobs.open_output(id, key)
     if record is None or opened is None:
         raise InexistentItem(f"Job has no such output: {key}")
     descriptor, output = opened

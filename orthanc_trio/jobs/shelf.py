@@ -1,0 +1,84 @@
+"""Which finished outputs are kept. It decides and never waits: pure, synchronous, without a clock.
+
+Rules:
+1. Those used last are kept, as many as the limits of files and bytes allow.
+2. The one used last is never too large: it is what a client is about to fetch.
+3. Age counts from the end of the job. Use does not prolong it.
+"""
+
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+
+class OutputLimits(Struct, frozen=True, kw_only=True):
+    """How many outputs are kept, and how long. 0 is no limit of `bytes` or `age_s`."""
+
+    files: int
+    bytes: int = 0
+    age_s: float = 0
+
+
+class _Item(Struct, frozen=True):
+    size: int
+    finished: datetime
+
+
+class Shelf:
+    """The finished files by name, least recently used first."""
+
+    def __init__(self, limits: OutputLimits) -> None:
+        self._limits = limits
+        self._items: dict[str, _Item] = {}
+        self._size = 0
+
+    def __contains__(self, file: str) -> bool:
+        return file in self._items
+
+    def put(self, file: str, size: int, finished: datetime) -> None:
+        """Keep a file of `size` bytes, of a job that ended at `finished`, as the one used last."""
+        self.discard(file)
+        self._items[file] = _Item(size, finished)
+        self._size += size
+
+    def touch(self, file: str) -> None:
+        """Note that a file is being used."""
+        self._items[file] = self._items.pop(file)
+
+    def discard(self, file: str) -> None:
+        """Take a file off. Safe to repeat."""
+        item = self._items.pop(file, None)
+        if item is not None:
+            self._size -= item.size
+
+    def take_surplus(self) -> list[str]:
+        """Take off the files beyond the limits of number and bytes, and return them."""
+        surplus = []
+        while self._is_too_many() or self._is_too_large():
+            file = next(iter(self._items))
+            self.discard(file)
+            surplus.append(file)
+        return surplus
+
+    def take_expired(self, now: datetime) -> list[str]:
+        """Take off the files that are too old, and return them."""
+        expired = [file for file, item in self._items.items() if now >= self._end_of(item)]
+        for file in expired:
+            self.discard(file)
+        return expired
+
+    def next_expiry(self) -> datetime | None:
+        """Return when the first file gets too old; None if none ever does."""
+        if not self._limits.age_s:
+            return None
+        return min(map(self._end_of, self._items.values()), default=None)
+
+    def _end_of(self, item: _Item) -> datetime:
+        age_s = self._limits.age_s
+        return item.finished + timedelta(seconds=age_s) if age_s else _NEVER
+
+    def _is_too_many(self) -> bool:
+        return len(self._items) > self._limits.files
+
+    def _is_too_large(self) -> bool:
+        return 0 < self._limits.bytes < self._size and len(self._items) > 1
