@@ -123,8 +123,10 @@ OURS = {
     "IndexBackend": "sqlite",
     "MaximumArchiveEntries": 100000,
     "MaximumArchiveSizeMB": 65536,
+    "MediaArchiveMaximumSize": 0,
+    "MediaArchiveTimeToLive": 0,
     "JobsShutdownGracePeriod": 1.0,
-    "ConcurrentConnections": 1000,
+    "ConcurrentConnections": 4096,
 }
 
 
