@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator
 
+from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.http import parse_options_header
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
@@ -17,20 +18,24 @@ _MAX_PARTS = 10_000
 _MAX_HEAD_BYTES = 1 << 20
 
 
+class BrokenForm(BadFileFormat):
+    """A body that says it is a form and is none, or that ends early."""
+
+
 def boundary_of(request: Request) -> bytes | None:
-    """Return the boundary of a form, None if the body is none. Raises BadFileFormat if it is missing."""
+    """Return the boundary of a form, None if the body is none. Raises BrokenForm if it is missing."""
     media_type, options = parse_options_header(request.headers.get("content-type"))
     if media_type != "multipart/form-data":
         return None
     if not options.get("boundary"):
-        raise BadFileFormat("Missing boundary in a multipart body")
+        raise BrokenForm("Missing boundary in a multipart body")
     return options["boundary"].encode("latin-1", "replace")
 
 
 async def store_parts(upload: Upload, chunks: AsyncIterator[bytes], boundary: bytes, origin: Origin) -> None:
     """Store each part; what is no DICOM is passed over, since the answer cannot tell.
 
-    Raises BadFileFormat for a body that is no form, and errors of the storage.
+    Raises BrokenForm for a body that is no form, and errors of the storage.
     """
     events = _events(chunks, boundary)
     async for event in events:
@@ -39,7 +44,7 @@ async def store_parts(upload: Upload, chunks: AsyncIterator[bytes], boundary: by
             try:
                 await upload.store(part, origin)
             except OrthancError as error:
-                if error.http_status >= 500:
+                if isinstance(error, BrokenForm) or error.http_status >= 500:
                     raise
                 _logger.info("A part of a form was not stored: %s", error.details or error.code.description)
             async for _ in part:
@@ -53,11 +58,11 @@ async def _events(chunks: AsyncIterator[bytes], boundary: bytes) -> AsyncIterato
             decoder.receive_data(chunk)
             while not isinstance(event := decoder.next_event(), NeedData):
                 yield event
-                if isinstance(event, Epilogue):
-                    return
-    except ValueError as error:
-        raise BadFileFormat("Badly formatted multipart body") from error
-    raise BadFileFormat("A multipart body ends early")
+        decoder.receive_data(None)
+        while not isinstance(event := decoder.next_event(), Epilogue):
+            yield event
+    except (ValueError, RequestEntityTooLarge) as error:
+        raise BrokenForm("Badly formatted multipart body") from error
 
 
 async def _part(events: AsyncIterator[Event]) -> AsyncIterator[bytes]:

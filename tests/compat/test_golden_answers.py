@@ -1,7 +1,7 @@
 """The answers of Orthanc 1.13.0 to the files that come with pydicom, recorded once, are ours as well.
 
-Two files are left out, where ours are better on purpose: SC_rgb_jpeg.dcm, which Orthanc refuses for the defined
-length of its pixel data, and chrH32.dcm, whose name in JIS X 0208 it does not decode.
+Two files are left out, where ours are better on purpose: SC_rgb_jpeg.dcm, which Orthanc refuses for the
+defined length of its pixel data, and chrH32.dcm, whose name in JIS X 0208 it does not decode.
 """
 
 import io

@@ -68,7 +68,7 @@ def system_json(settings: Settings, about: About) -> dict[str, Any]:
         "HttpPort": settings.http_port,
         "IngestTranscoding": settings.ingest_transcoding or "",
         "IsHttpServerSecure": about.is_http_secure,
-        "MainDicomTags": {level.type_name: signature(level) for level in ResourceLevel},
+        "MainDicomTags": dict(sorted((level.type_name, signature(level)) for level in ResourceLevel)),
         "MaximumPatientCount": settings.maximum_patient_count,
         "MaximumStorageMode": settings.maximum_storage_mode.value,
         "MaximumStorageSize": settings.maximum_storage_size,
