@@ -6,10 +6,13 @@ conflated there, never queued without bound.
 
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+from typing import Generic, TypeVar
 
 import trio
 
 from .model.event import Event
+
+MessageT = TypeVar("MessageT")
 
 
 class EventBus:
@@ -33,18 +36,18 @@ class EventBus:
             self._subscribers.remove(subscriber)
 
 
-class Mailbox:
+class Mailbox(Generic[MessageT]):
     """What one subscriber has not read yet: the newest message per key, in the order of first arrival.
 
     Memory is bounded by the number of keys. `put` never waits; one task reads.
     """
 
     def __init__(self) -> None:
-        self._messages: dict[Hashable, str] = {}
+        self._messages: dict[Hashable, MessageT] = {}
         self._arrived = trio.Event()
         self._is_closed = False
 
-    def put(self, key: Hashable, message: str) -> None:
+    def put(self, key: Hashable, message: MessageT) -> None:
         """Add a message; one of the same key that was not read yet is replaced."""
         self._messages[key] = message
         self._arrived.set()
@@ -54,7 +57,7 @@ class Mailbox:
         self._is_closed = True
         self._arrived.set()
 
-    async def take(self) -> list[str] | None:
+    async def take(self) -> list[MessageT] | None:
         """Wait for messages and return all that are there; None when the mailbox is closed and empty."""
         while not self._messages:
             if self._is_closed:

@@ -10,16 +10,22 @@ import ssl
 import uuid
 
 from .config.settings import Settings
+from .config.webhook import WebhookRetry
 from .httpd.options import HttpOptions
 from .httpd.tls import TlsOptions, server_context
+from .jobs.options import EngineOptions, HistoryOptions, Limits, Retries
+from .model.job import RetryPolicy
+from .remote.client import HttpClientOptions
 from .rest.auth import AccessOptions, AccessPolicy
 from .rest.front import DoorOptions
 from .rest.requests import BodyLimits
 from .services.context import About
 from .services.ingest import IngestOptions
 from .services.upload import UploadLimits
+from .services.webhooks import KIND as WEBHOOK
 
 _MEBIBYTE = 1024 * 1024
+_WEBHOOKS_PER_HOST = 4
 _SHOWN_PACKAGES = (
     "h11",
     "httptools",
@@ -85,6 +91,7 @@ def ingest_options(settings: Settings) -> IngestOptions:
     return IngestOptions(
         overwrite=settings.overwrite_instances,
         stores_md5=settings.store_md5_for_attachments,
+        compresses=settings.storage_compression,
         default_encoding=settings.default_encoding.value,
     )
 
@@ -96,6 +103,57 @@ def upload_limits(settings: Settings) -> UploadLimits:
         member_bytes=settings.maximum_file_size_in_archive_mb * _MEBIBYTE,
         archive_entries=settings.maximum_archive_entries,
         archive_bytes=settings.maximum_archive_size_mb * _MEBIBYTE,
+    )
+
+
+def engine_options(settings: Settings) -> EngineOptions:
+    """Return how jobs run."""
+    limits, retry = settings.jobs_limits, settings.jobs_retry
+    return EngineOptions(
+        concurrent_jobs=settings.jobs_slots,
+        history=HistoryOptions(
+            size=settings.jobs_history_size,
+            failed_size=settings.failed_jobs_history_size,
+            max_age_s=settings.jobs_history_maximum_age,
+        ),
+        timeout_s=settings.job_timeout,
+        cancel_timeout_s=settings.job_cancel_timeout,
+        retries=Retries(types=_policies(retry.types), destinations=_policies(retry.destinations)),
+        limits=Limits(
+            types=_webhook_types(settings) | limits.types,
+            destinations=_webhook_hosts(settings) | limits.destinations,
+        ),
+        slotless=frozenset((WEBHOOK,)),
+    )
+
+
+def _webhook_hosts(settings: Settings) -> dict[str, int]:
+    return {webhook.host: _WEBHOOKS_PER_HOST for webhook in settings.webhooks}
+
+
+def _webhook_types(settings: Settings) -> dict[str, int]:
+    """Return a limit that lets each host have its own: none waits for another one."""
+    return {WEBHOOK: _WEBHOOKS_PER_HOST * max(len(_webhook_hosts(settings)), 1)}
+
+
+def _policies(retries: dict[str, WebhookRetry]) -> dict[str, RetryPolicy]:
+    return {
+        name: RetryPolicy(
+            max_attempts=retry.max_attempts,
+            delay_s=retry.delay,
+            backoff=retry.backoff,
+            max_delay_s=retry.max_delay,
+        )
+        for name, retry in retries.items()
+    }
+
+
+def http_client_options(settings: Settings) -> HttpClientOptions:
+    """Return how other servers are called."""
+    return HttpClientOptions(
+        verifies_peers=settings.https_verify_peers,
+        authorities=settings.https_ca_certificates,
+        proxy=settings.http_proxy,
     )
 
 

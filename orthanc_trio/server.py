@@ -1,15 +1,16 @@
 """The composition root: opens the backends, builds the services, owns the nurseries, orders the stop.
 
-    storage > index > workers > background (settling, stability) > jobs > doors
+    storage > index > workers > background (settling, stability, webhooks) > jobs > doors
 
 Each part is opened after, and closed before, what it stands on. Jobs outlive doors.
 """
 
 import logging
 import os
+import resource
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime
 from functools import partial
 
@@ -25,18 +26,25 @@ from .jobs.engine import JobsEngine
 from .jobs.journal import UnsavedStore
 from .jobs.outputs import Outputs
 from .kinds import KindServices, discover
+from .remote.client import HttpClient
 from .rest.app import make_app
 from .rest.auth import AccessPolicy, access_policy
+from .services.annotations import Annotations
 from .services.context import ServerContext
 from .services.feed import Feed
 from .services.ingest import Ingest
+from .services.job_statistics import JobMeter
 from .services.job_view import JobViews
 from .services.jobs_store import IndexJobsStore
 from .services.library import Library
+from .services.metadata import MetadataEditor
 from .services.removal import Removal
 from .services.settling import Settling
 from .services.stability import Stability
+from .services.tags import TagReader
 from .services.upload import Upload
+from .services.webhook_handover import Hooks
+from .services.webhooks import Webhooks
 from .storage.area import Storage
 from .storage.opening import open_storage
 from .workers import Workers, open_workers
@@ -58,6 +66,7 @@ async def serve(
     `load_jobs` False forgets the jobs of an earlier run. Raises an OrthancError before anything is served if
     the configuration contradicts itself, or a port, a folder or the database cannot be used.
     """
+    _raise_file_limit()
     policy = access_policy(options.access_options(settings))
     async with open_context(settings, policy, load_jobs=load_jobs) as context, trio.open_nursery() as watch:
         await watch.start(_stop_on_signal, context.stop_requested)
@@ -71,6 +80,15 @@ async def serve(
             await context.jobs.stop(settings.jobs_shutdown_grace_period)
         watch.cancel_scope.cancel()
     _logger.warning("The server has stopped")
+
+
+def _raise_file_limit() -> None:
+    """Allow as many open files as the system lets us: each connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError):
+        _logger.warning("The limit of open files stays at %d", soft)
 
 
 async def _stop_on_signal(
@@ -113,46 +131,75 @@ async def open_context(
         ) as storage,
         open_index(settings.index_backend, settings.index_folder, is_synchronous=is_synchronous) as index,
         open_workers(_cores()) as workers,
+        _open_http_client(settings) as http,
     ):
         bus = EventBus()
         settling = Settling(index, storage)
         stability = Stability(index, bus, stable_age_s=settings.stable_age, now=utc_now)
-        jobs = _make_engine(settings, storage, index, workers, bus, load_jobs=load_jobs)
-        context = _make_context(settings, policy, storage, index, bus, settling, stability, jobs)
-        with bus.subscribed(context.library.notice), bus.subscribed(context.feed.notice):
+        kind_services = _kind_services(settings, storage, index, http)
+        jobs = _make_engine(settings, kind_services, workers, bus, load_jobs=load_jobs)
+        context = _make_context(settings, policy, storage, index, bus, settling, stability, workers, jobs)
+        webhooks = Webhooks(kind_services.hooks, jobs, index, now=utc_now)
+        await webhooks.load(loads_jobs=load_jobs)
+        with (
+            closing(context.library),
+            bus.subscribed(context.library.notice),
+            bus.subscribed(context.feed.notice),
+            bus.subscribed(context.job_meter.notice),
+            bus.subscribed(webhooks.notice),
+        ):
             async with trio.open_nursery() as background:
                 await background.start(settling.run)
                 await background.start(stability.run)
                 async with trio.open_nursery() as engine:
                     await engine.start(jobs.run)
+                    background.start_soon(webhooks.run)
                     yield context
                 background.cancel_scope.cancel()
 
 
-def _make_engine(
-    settings: Settings,
-    storage: Storage,
-    index: Index,
-    workers: Workers,
-    bus: EventBus,
-    *,
-    load_jobs: bool,
-) -> JobsEngine:
-    services = KindServices(
+@asynccontextmanager
+async def _open_http_client(settings: Settings) -> AsyncIterator[HttpClient | None]:
+    """Open the client for webhooks; without any, its library is not even imported."""
+    if not settings.webhooks:
+        yield None
+        return
+    from .remote.http import open_http_client
+
+    async with open_http_client(options.http_client_options(settings)) as http:
+        yield http
+
+
+def _kind_services(
+    settings: Settings, storage: Storage, index: Index, http: HttpClient | None
+) -> KindServices:
+    return KindServices(
         index=index,
         storage=storage,
         is_synchronous=settings.sync_storage_area,
         cores=_cores(),
         now=utc_now,
+        lossy_quality=settings.dicom_lossy_transcoding_quality,
+        hooks=Hooks(settings.webhooks),
+        http=http,
     )
-    store = IndexJobsStore(index)
+
+
+def _make_engine(
+    settings: Settings, services: KindServices, workers: Workers, bus: EventBus, *, load_jobs: bool
+) -> JobsEngine:
+    store = IndexJobsStore(services.index)
     return JobsEngine(
         discover(services),
         store if settings.save_jobs else UnsavedStore(store),
-        Outputs(settings.storage_directory / _OUTPUTS_FOLDER, max_files=settings.media_archive_size),
+        Outputs(
+            settings.storage_directory / _OUTPUTS_FOLDER,
+            max_files=settings.media_archive_size,
+            max_bytes=settings.media_archive_maximum_size << 20,
+            max_age_s=settings.media_archive_time_to_live,
+        ),
         bus.publish,
-        concurrent_jobs=settings.jobs_slots,
-        history_size=settings.jobs_history_size,
+        options.engine_options(settings),
         now=utc_now,
         in_worker=workers.run,
         restores=load_jobs,
@@ -167,9 +214,43 @@ def _make_context(
     bus: EventBus,
     settling: Settling,
     stability: Stability,
+    workers: Workers,
     jobs: JobsEngine,
 ) -> ServerContext:
-    ingest = Ingest(
+    ingest = _make_ingest(settings, storage, index, bus, settling, stability)
+    job_views = JobViews(show_retry_as_pending=settings.show_retry_as_pending)
+    return ServerContext(
+        settings=settings,
+        about=options.about(settings, policy),
+        index=index,
+        storage=storage,
+        bus=bus,
+        workers=workers,
+        jobs=jobs,
+        job_views=job_views,
+        job_meter=JobMeter(utc_now),
+        feed=Feed(jobs, job_views, utc_now),
+        ingest=ingest,
+        upload=Upload(ingest, storage, options.upload_limits(settings)),
+        library=Library(index, storage, stability.is_stable),
+        removal=Removal(index, bus, settling=settling, now=utc_now),
+        annotations=Annotations(index, bus),
+        tags=TagReader(storage, default_encoding=settings.default_encoding.value),
+        metadata=MetadataEditor(index, bus, now=utc_now, checks_revisions=settings.check_revisions),
+        now=utc_now,
+        stop_requested=trio.Event(),
+    )
+
+
+def _make_ingest(
+    settings: Settings,
+    storage: Storage,
+    index: Index,
+    bus: EventBus,
+    settling: Settling,
+    stability: Stability,
+) -> Ingest:
+    return Ingest(
         index,
         storage,
         bus,
@@ -177,23 +258,6 @@ def _make_context(
         stability=stability,
         options=options.ingest_options(settings),
         now=utc_now,
-    )
-    job_views = JobViews()
-    return ServerContext(
-        settings=settings,
-        about=options.about(settings, policy),
-        index=index,
-        storage=storage,
-        bus=bus,
-        jobs=jobs,
-        job_views=job_views,
-        feed=Feed(jobs, job_views, utc_now),
-        ingest=ingest,
-        upload=Upload(ingest, storage, options.upload_limits(settings)),
-        library=Library(index, storage, stability.is_stable),
-        removal=Removal(index, bus, settling=settling, now=utc_now),
-        now=utc_now,
-        stop_requested=trio.Event(),
     )
 
 

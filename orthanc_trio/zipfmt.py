@@ -92,6 +92,24 @@ def pack(name: str, data: bytes, time: int, *, is_compressed: bool = False) -> P
     return Packed(entry, _local_header(entry), payload)
 
 
+def pack_deflated(name: str, payload: bytes, time: int, *, crc: int, size: int) -> Packed:
+    """Make a whole member of a raw deflate stream whose content has the checksum `crc` and `size` bytes.
+
+    Raises ValueError if the name exceeds 65,535 bytes.
+    """
+    encoded, flags = _encode_name(name)
+    entry = Entry(
+        name=encoded,
+        time=time,
+        flags=flags,
+        method=_DEFLATED,
+        crc=crc,
+        size=size,
+        compressed_size=len(payload),
+    )
+    return Packed(entry, _local_header(entry), payload)
+
+
 def open_streamed(name: str, size: int, time: int) -> tuple[Entry, bytes]:
     """Begin a member of `size` bytes that comes in pieces: return what is known of it, and its header."""
     encoded, flags = _encode_name(name)

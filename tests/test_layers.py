@@ -21,11 +21,13 @@ LAYERS = {
     "dicom": 1,
     "dul": 1,
     "zipfmt": 1,
+    "deflate": 1,
     "storage": 2,
     "index": 2,
     "jobs": 2,
     "remote": 2,
     "workers": 2,
+    "calls": 2,
     "bus": 2,
     "metrics": 2,
     "services": 3,
@@ -40,9 +42,12 @@ LAYERS = {
     "__main__": 6,
 }
 
-# Settings raise the errors of the model; the entry leads to the server, or to a command of the client.
+# Settings raise the errors of the model; the entry leads to the server, or to a command of the client; what
+# has threads of its own shares the way to them.
 SIDEWAYS = {
     ("config", "model"),
+    ("storage", "calls"),
+    ("index", "calls"),
     ("__main__", "cli"),
     ("cli", "server"),
     ("cli", "client"),
@@ -52,14 +57,16 @@ SIDEWAYS = {
 # Where a library may be imported: prefixes of module names.
 HOMES = {
     "pydicom": ("dicom.", "dul."),
+    "imagecodecs": ("dicom.codec",),
     "quart": ("rest.",),
     "quart_trio": ("rest.",),
     "hypercorn": ("httpd.",),
     "httptools": ("httpd.",),
+    "wsproto": ("httpd.",),
     "sqlite3": ("index.sqlite",),
     "psycopg": ("index.postgresql",),
     "boto3": ("storage.s3",),
-    "httpx": ("client.",),
+    "httpx": ("client.", "remote.http."),
     "rich": ("client.",),
     "trio_websocket": ("client.",),
 }

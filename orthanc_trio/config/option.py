@@ -48,7 +48,9 @@ class Option(Struct, frozen=True, kw_only=True):
             raise BadParameterType(f"{_the_option(self.name)} must be {_noun(bare)}") from None
         try:
             return msgspec.convert(value, self.type, dec_hook=_decode)
-        except msgspec.ValidationError:
+        except msgspec.ValidationError as error:
+            if _has_structs(self.type):
+                raise ParameterOutOfRange(f"{_the_option(self.name)} is wrong: {error}") from None
             raise ParameterOutOfRange(f"{_the_option(self.name)} must be {_range(self.type)}") from None
 
     @property
@@ -104,18 +106,26 @@ def _bare(type_: Any) -> Any:
     if get_origin(type_) in (Union, UnionType):
         return _bare(arguments[0])
     if get_origin(type_) is tuple:
-        return tuple[str, ...]
+        return tuple[dict[str, Any], ...] if _has_structs(type_) else tuple[str, ...]
     if get_origin(type_) is dict:
         return dict[str, _bare(arguments[1])]  # type: ignore[misc]  # built at run time
+    if issubclass(type_, Struct):
+        return dict[str, Any]
     return str if type_ is Path or issubclass(type_, Enum) else type_
 
 
 def _noun(bare: Any) -> str:
     noun = _NOUNS[get_origin(bare) or bare]
+    if get_origin(bare) is tuple and get_args(bare)[0] is not str:
+        return "an array of objects"
     if get_origin(bare) is dict and get_args(bare)[1] is not Any:
         inner = get_args(bare)[1]
         return f"{noun} whose values are each {_NOUNS[get_origin(inner) or inner]}"
     return noun
+
+
+def _has_structs(type_: Any) -> bool:
+    return any(isinstance(leaf, type) and issubclass(leaf, Struct) for leaf in _leaves(type_))
 
 
 def _leaves(type_: Any) -> Iterator[Any]:

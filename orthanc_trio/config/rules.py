@@ -14,6 +14,7 @@ from ..model.errors import (
     ParameterOutOfRange,
 )
 from .settings import OverwriteInstances, Settings
+from .webhook import check_webhooks
 
 _DEFAULT_STABLE_AGE_S = 60
 _LONGEST_TITLE = 16  # PS3.5 §6.2, AE
@@ -28,6 +29,7 @@ def checked(settings: Settings) -> Settings:
     _check_overwriting(settings)
     _check_patient_level(settings)
     _check_addresses(settings)
+    check_webhooks(settings.webhooks)
     return msgspec.structs.replace(
         settings,
         dicom_aet=application_entity_title(settings.dicom_aet),

@@ -42,6 +42,7 @@ _EXAMPLES: dict[str, Any] = {
     "ExternalDictionaries": ["private.dic"],
     "IngestTranscoding": "1.2.840.10008.1.2.1",
     "SequentialDicomReaderThreadsCount": 4,
+    "FailedJobsHistorySize": 100,
 }
 
 _HEAD = """\

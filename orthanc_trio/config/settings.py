@@ -14,9 +14,12 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct, field
 
 from .encoding import Encoding
+from .jobs import JobsLimits, JobsRetry
+from .webhook import Webhook
 
 Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Positive = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+Seconds = Annotated[float, Meta(ge=0, le=2**31 - 1)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
 ProtocolLevel = Annotated[int, Meta(ge=0, le=5)]
 UserNumber = Annotated[int, Meta(ge=1024, le=65535)]
@@ -321,10 +324,38 @@ class Settings(Struct, frozen=True, kw_only=True, rename=option_name):
     )
     maximum_archive_entries: Annotated[Positive, "largest number of files in an uploaded ZIP"] = 100_000
     maximum_archive_size_mb: Annotated[Positive, "largest sum of the files in an uploaded ZIP in MB"] = 65_536
+    media_archive_maximum_size: Annotated[
+        Count, "limit of all archives of asynchronous jobs in MB, 0 = none; the newest is always kept"
+    ] = 0
+    media_archive_time_to_live: Annotated[
+        Count, "seconds that the archive of an asynchronous job is kept after its end, 0 = no limit"
+    ] = 0
     jobs_shutdown_grace_period: Annotated[
         Annotated[float, Meta(ge=0, le=3600)], "seconds for running jobs to reach a boundary at the end"
     ] = 1.0
+    job_timeout: Annotated[Seconds, "seconds that a job may run unless it says otherwise, 0 = no limit"] = 0
+    job_cancel_timeout: Annotated[
+        Seconds, "seconds that a job may take to remove what it leaves when it fails or is cancelled"
+    ] = 5.0
+    jobs_retry: Annotated[
+        JobsRetry,
+        "when jobs are tried again after a transient error: in Types and Destinations by name"
+        " MaxAttempts, Delay, Backoff, MaxDelay",
+    ] = JobsRetry()
+    jobs_limits: Annotated[
+        JobsLimits,
+        "jobs that run at the same time: in Types and Destinations by name, * is any that is not there",
+    ] = JobsLimits()
+    failed_jobs_history_size: Annotated[
+        Count | None, "failed jobs that are kept; absent: JobsHistorySize counts them with the others"
+    ] = None
+    jobs_history_maximum_age: Annotated[Seconds, "seconds that ended jobs are kept, 0 = no limit"] = 0
+    show_retry_as_pending: Annotated[bool, "show the state Retry as Pending"] = False
     concurrent_connections: Annotated[Positive, "HTTP connections that are open at the same time"] = 4096
+    webhooks: Annotated[
+        tuple[Webhook, ...],
+        "who is told of events: Url, Events [, Secret, Timeout, Retry], see docs/webhooks.md",
+    ] = ()
 
     @property
     def jobs_slots(self) -> int:

@@ -64,9 +64,18 @@ def clean(text: str, *, utf8: bool) -> str:
     """Return `text` without what is not allowed in a name: ASCII only, unless `utf8`."""
     if not (utf8 and _is_encodable(text)):
         text = text.encode("ascii", "ignore").decode()
+    text = text[:_MAX_LENGTH]
+    if text.isascii():
+        return " ".join(text.translate(_ASCII).split())
+    return " ".join("".join(map(_spaced, text)).split())
+
+
+def _spaced(character: str) -> str:
     # White space and control characters are not printable, nor are those that turn the direction of text.
-    spaced = "".join(c if c.isprintable() and c not in _REPLACED else " " for c in text[:_MAX_LENGTH])
-    return " ".join(spaced.split())
+    return character if character.isprintable() and character not in _REPLACED else " "
+
+
+_ASCII = {number: _spaced(chr(number)) for number in range(128)}
 
 
 def file_names(modality: str, instances: Sequence[tuple[str, str | None]]) -> list[tuple[int, str]]:
@@ -77,10 +86,10 @@ def file_names(modality: str, instances: Sequence[tuple[str, str | None]]) -> li
     """
     prefix = modality.encode("ascii", "ignore").decode().strip().upper()[:2]
     digits = 8 - len(prefix)
+    head = clean(f"{prefix}0", utf8=False)[:-1]  # with a digit, since only white space at an end goes
     unique = UniqueNames()
     return [
-        (position, unique.add(clean(f"{prefix}{number:0{digits}}.dcm", utf8=False)))
-        for position, number in _numbered(instances)
+        (position, unique.add(f"{head}{number:0{digits}}.dcm")) for position, number in _numbered(instances)
     ]
 
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from ..model.errors import BadFileFormat
 from .charset import charset_of, default_charset
-from .part10 import EXPLICIT_LITTLE, open_dataset
+from .part10 import EXPLICIT_LITTLE, IMPLEMENTATION, open_dataset
 from .scan import BadEncoding, Element, NeedMoreData, scan
 from .value import text_of
 
@@ -20,7 +20,6 @@ __all__ = ["make_leaf", "Leaf", "Directory", "NeedMoreData"]
 
 _MAX_VALUE_BYTES = 1024
 _MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
-_IMPLEMENTATION = "2.25.193144807958406243112680213903683733631"
 
 _CHARSET, _SOP_CLASS, _SOP_INSTANCE = 0x00080005, 0x00080016, 0x00080018
 _STUDY, _SERIES = 0x0020000D, 0x0020000E
@@ -241,7 +240,7 @@ def _file_head(uid: str) -> bytes:
             _element(0x00020002, b"UI", _MEDIA_STORAGE_DIRECTORY),
             _element(0x00020003, b"UI", uid),
             _element(0x00020010, b"UI", EXPLICIT_LITTLE),
-            _element(0x00020012, b"UI", _IMPLEMENTATION),
+            _element(0x00020012, b"UI", IMPLEMENTATION),
         )
     )
     return bytes(128) + b"DICM" + _number(0x00020000, b"UL", len(meta)) + meta

@@ -16,7 +16,19 @@ from ..model.resource import DicomIdentifiers, ResourceLevel
 from ..model.tags import MAIN_DICOM_TAGS, MainDicomTags
 from .charset import Charset, charset_of, default_charset
 from .part10 import NATIVE, EncodedDataset, open_dataset
-from .scan import PIXEL_DATA, UNDEFINED, BadEncoding, Element, NeedMoreData, Scan, Source, read_header, scan
+from .render import read_sequence
+from .scan import (
+    BIG,
+    PIXEL_DATA,
+    UNDEFINED,
+    BadEncoding,
+    Element,
+    NeedMoreData,
+    Scan,
+    Source,
+    read_header,
+    scan,
+)
 from .value import TEXT_VRS, effective_vr, text_of, unknown_text_of, value_of
 
 __all__ = ["parse_instance", "ParsedInstance", "NeedMoreData", "ParsePlan", "DEFAULT_PLAN"]
@@ -41,6 +53,8 @@ _NUMBER_OF_TEMPORAL_POSITIONS = 0x00200105
 _IMAGES_IN_ACQUISITION = 0x00201002
 _NUMBER_OF_SLICES = 0x00540081
 _NUMBER_OF_TIME_SLICES = 0x00540101
+_BITS_ALLOCATED = 0x00280100
+_BITS_OF_BYTE = 8
 _IMAGE_INDEX = 0x00541330
 _EXPECTED_NUMBERS = (
     (_IMAGES_IN_ACQUISITION, _NUMBER_OF_TEMPORAL_POSITIONS),
@@ -65,7 +79,7 @@ class ParsedInstance(Struct, frozen=True, kw_only=True):
     pixel_data_offset: int | None
     """Offset in bytes of the element PixelData in the file; None if absent or the dataset is deflated."""
     pixel_data_vr: str | None
-    """Only if it is not the standard one of the transfer syntax."""
+    """Only of native pixels, if it is not the usual one of their size."""
 
 
 class _Place(NamedTuple):
@@ -83,6 +97,7 @@ class ParsePlan:
         places = {
             _SPECIFIC_CHARACTER_SET: _Place("0008,0005", b"CS", ()),
             _SOP_CLASS_UID: _Place("0008,0016", b"UI", ()),
+            _BITS_ALLOCATED: _Place("0028,0100", b"US", ()),
         }
         for level, rows in table.items():
             for row in rows:
@@ -142,7 +157,7 @@ class _Pixels(NamedTuple):
 def _locate(dataset: EncodedDataset, plan: ParsePlan) -> tuple[Scan, _Pixels]:
     try:
         found = scan(dataset.source, dataset.start, plan.places, PIXEL_DATA, implicit=dataset.implicit)
-        return found, _pixels(dataset, found.stop)
+        return found, _pixels(dataset, found)
     except NeedMoreData as error:
         if dataset.is_deflated:
             # The file is there as a whole: what lacks is beyond the limit or was never written.
@@ -150,8 +165,9 @@ def _locate(dataset: EncodedDataset, plan: ParsePlan) -> tuple[Scan, _Pixels]:
         raise
 
 
-def _pixels(dataset: EncodedDataset, position: int | None) -> _Pixels:
+def _pixels(dataset: EncodedDataset, found: Scan) -> _Pixels:
     """Describe PixelData: the offset in the file, and the VR if that is not the standard one."""
+    position = found.stop
     if position is None:
         return _Pixels(None, None)
     source = dataset.source
@@ -160,9 +176,16 @@ def _pixels(dataset: EncodedDataset, position: int | None) -> _Pixels:
         return _Pixels(None, None)
     if length != UNDEFINED and start + length > source.total:
         raise BadEncoding("pixels cut off")
-    standard = b"OW" if dataset.transfer_syntax in NATIVE else b"OB"
-    other_vr = vr.decode("ascii") if vr and vr != standard else None
+    standard = b"OW" if _bits_allocated(source, found) > _BITS_OF_BYTE else b"OB"
+    is_usual = vr == standard or dataset.transfer_syntax not in NATIVE
+    other_vr = None if vr is None or is_usual else vr.decode("ascii")
     return _Pixels(None if dataset.is_deflated else position, other_vr)
+
+
+def _bits_allocated(source: Source, found: Scan) -> int:
+    _, start, end = found.elements.get(_BITS_ALLOCATED, (None, 0, 0))
+    value = source.data[start:end]
+    return int.from_bytes(value, "big" if source.order is BIG else "little") if len(value) == 2 else 0
 
 
 class _Values:
@@ -208,9 +231,6 @@ def _read_values(
 def _add_sequence(
     values: _Values, dataset: EncodedDataset, element: Element, place: _Place, charset: Charset
 ) -> None:
-    # Its names need the dictionary of pydicom, which is slow to import: only files with such a tag pay.
-    from .nested import read_sequence
-
     vr, start, end = element
     data = dataset.source.data[start:end]
     source = Source(data, len(data), dataset.source.order)

@@ -9,6 +9,8 @@ from .scan import BIG, LITTLE, BadEncoding, ByteOrder, NeedMoreData, Source, loo
 IMPLICIT_LITTLE = "1.2.840.10008.1.2"
 EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 EXPLICIT_BIG = "1.2.840.10008.1.2.2"
+IMPLEMENTATION = "2.25.193144807958406243112680213903683733631"
+"""The Implementation Class UID of files that this software writes."""
 DEFLATED = frozenset(("1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"))
 """Transfer syntaxes whose whole dataset is deflated (PS3.5 §A.5)."""
 NATIVE = frozenset((IMPLICIT_LITTLE, EXPLICIT_LITTLE, EXPLICIT_BIG)) | DEFLATED

@@ -21,8 +21,8 @@ _NUMBERS = {
     b"OD": "d",
 }
 _SIZES = {"H": 2, "h": 2, "L": 4, "l": 4, "f": 4, "Q": 8, "q": 8, "d": 8}
-# As many digits as give the same number back.
-_FORMATS = {"f": "{:.9g}", "d": "{:.17g}"}
+# As many digits as give the same number back; Orthanc shows FL with those of a double.
+_FORMATS = {b"FL": "{:.17g}", b"OF": "{:.9g}", b"FD": "{:.17g}", b"OD": "{:.17g}"}
 
 
 def effective_vr(written: bytes | None, usual: bytes) -> bytes:
@@ -59,7 +59,7 @@ def value_of(raw: bytes, vr: bytes, charset: Charset, prefix: str = "<") -> str 
     if code is None:
         return None
     size = _SIZES[code]
-    form = _FORMATS.get(code, "{}")
+    form = _FORMATS.get(vr, "{}")
     return "\\".join(
         form.format(number) for (number,) in iter_unpack(prefix + code, raw[: len(raw) // size * size])
     )

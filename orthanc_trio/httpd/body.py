@@ -28,6 +28,10 @@ class LengthBody:
         """Whether all was taken."""
         return self.remaining == 0
 
+    def taken(self, size: int) -> None:
+        """Note that `size` bytes of the body were read by other means than `take`."""
+        self.remaining -= size
+
     def take(self, data: bytes) -> tuple[bytes, bytes]:
         """Split `data` into what belongs to the body and what follows."""
         if len(data) <= self.remaining:

@@ -40,6 +40,26 @@ class Channel:
         self.is_lost = not found
         return found
 
+    async def read_into(self, room: memoryview) -> None:
+        """Fill `room` with what was held and what comes next. Raises ClientGone, also at the stream's end."""
+        held = self.held[: len(room)]
+        self.held = self.held[len(held) :]
+        room[: len(held)] = held
+        room = room[len(held) :]
+        try:
+            while room:
+                count = self.transport.receive_into_nowait(room)
+                if count is None:
+                    await self._wait(self.transport.wait_readable)
+                    continue
+                if count == 0:
+                    raise ClientGone
+                room = room[count:]
+                await self._give_way()
+        except ClientGone:
+            self.is_lost = True
+            raise
+
     async def send(self, data: bytes | memoryview, *, more: bool = False) -> None:
         """Send all of `data`. Raises ClientGone."""
         try:

@@ -6,23 +6,20 @@ its owner looks at that now and then; while one runs, the channel guards each wa
 
 import logging
 import math
-from urllib.parse import unquote_to_bytes
 
 import trio
 
-from .asgi import App, Scope
+from .asgi import App
 from .channel import Channel
 from .exchange import Exchange
 from .head import END, H2_PREFACE, BadHead, Head, overlong_status, parse_head
 from .options import HttpOptions
 from .response import connection_lines, refusal
+from .scope import Address, make_scope, path_for_log
 from .transport import ClientGone, Transport
-
-Address = tuple[str, int]
 
 _LINGER_S = 2.0
 _LINGER_BYTES = 16 * 1024 * 1024
-_ASGI = {"version": "3.0", "spec_version": "2.4"}
 _EXTENSIONS: dict[str, dict[str, str]] = {"http.response.zerocopysend": {}}
 
 _log = logging.getLogger(__name__)
@@ -133,10 +130,11 @@ class Connection:
             max_drained_bytes=self._options.max_drained_bytes,
         )
         try:
-            await self._app(self._scope_of(head), exchange.receive, exchange.send)
+            scope = make_scope("http", head, self._client, self._server, _EXTENSIONS)
+            await self._app(scope, exchange.receive, exchange.send)
         except Exception:
             if not self._channel.is_lost:
-                _log.exception("an answer was broken off: %s %s", head.method, _path_of(head.target))
+                _log.exception("an answer was broken off: %s %s", head.method, path_for_log(head.target))
         if not exchange.is_complete:
             await self._answer_failure(exchange)
         can_go_on = await self._finish(exchange)
@@ -170,41 +168,3 @@ class Connection:
         with trio.move_on_after(_LINGER_S):
             while read < _LINGER_BYTES and (data := await self._channel.read()):
                 read += len(data)
-
-    def _scope_of(self, head: Head) -> Scope:
-        raw_path, _, query = head.target.partition(b"?")
-        if not raw_path.startswith(b"/"):
-            raw_path = _path_of_absolute(raw_path)
-        return {
-            "type": "http",
-            "asgi": _ASGI,
-            "http_version": "1.1" if head.is_http_11 else "1.0",
-            "method": head.method,
-            "scheme": "http",
-            "path": _decode(raw_path),
-            "raw_path": raw_path,
-            "query_string": query,
-            "root_path": "",
-            "headers": head.headers,
-            "client": self._client,
-            "server": self._server,
-            "extensions": _EXTENSIONS,
-        }
-
-
-def _decode(raw_path: bytes) -> str:
-    if b"%" in raw_path:
-        raw_path = unquote_to_bytes(raw_path)
-    return raw_path.decode("utf-8", "replace")
-
-
-def _path_of_absolute(target: bytes) -> bytes:
-    """Return the path of a target that names its server; `*` stays."""
-    _, separator, rest = target.partition(b"://")
-    if not separator:
-        return target
-    return b"/" + rest.partition(b"/")[2]
-
-
-def _path_of(target: bytes) -> str:
-    return target.partition(b"?")[0].decode("ascii", "replace")

@@ -1,4 +1,4 @@
-"""What our own connection does not speak (TLS, websockets, HTTP/2) goes to Hypercorn, one connection each.
+"""What our own connections do not speak (TLS, HTTP/2) goes to Hypercorn, one connection each.
 
 `TCPServer` is private to Hypercorn, so its shape is checked at the start. Three of its habits are mended: it
 never gives up a client that stops reading; it hides from the application that the client has left; and its

@@ -11,9 +11,11 @@ import trio
 from ..model.errors import HttpPortInUse
 from .asgi import App
 from .connection import Connection
+from .head import H2_PREFACE
 from .hypercorn_bridge import HypercornBridge
 from .options import HttpOptions
 from .transport import SocketTransport
+from .websocket import WebSocketServer
 
 _BACKLOG = 1024
 _PAUSE_S = 0.1
@@ -87,6 +89,7 @@ class _Server:
         self._app = app
         self._options = options
         self._bridge = HypercornBridge(app, options)
+        self._websockets = WebSocketServer(app, options)
         self._room = trio.Semaphore(options.max_connections)
         self._connections: set[Connection] = set()
 
@@ -151,8 +154,12 @@ class _Server:
             replay = await connection.serve()
         finally:
             self._connections.discard(connection)
-        if replay is not None:
+        if replay is None:
+            return
+        if replay.startswith(H2_PREFACE):
             await self._bridge.serve_plain(_stream_of(accepted), replay)
+        else:
+            await self._websockets.serve(transport, replay, client, server)
 
 
 def _stream_of(accepted: socket.socket) -> trio.SocketStream:

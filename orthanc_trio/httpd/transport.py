@@ -27,6 +27,10 @@ class Transport(Protocol):
         """Return bytes that are there, `b""` at the end of the stream, None if nothing has come."""
         ...
 
+    def receive_into_nowait(self, room: memoryview) -> int | None:
+        """Fill `room` with bytes that are there and return their number; 0 at the end, None if none came."""
+        ...
+
     def send_nowait(self, data: bytes | memoryview, *, more: bool = False) -> int:
         """Send what there is room for and return its size; `more` announces that more follows at once."""
         ...
@@ -67,6 +71,15 @@ class SocketTransport:
         """Return bytes that are there, `b""` at the end of the stream, None if nothing has come."""
         try:
             return self.socket.recv(_RECEIVE_BYTES)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise ClientGone from error
+
+    def receive_into_nowait(self, room: memoryview) -> int | None:
+        """Fill `room` with bytes that are there."""
+        try:
+            return self.socket.recv_into(room)
         except BlockingIOError:
             return None
         except OSError as error:

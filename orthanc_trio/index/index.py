@@ -26,3 +26,7 @@ class Index(Protocol):
         may or may not see it done; one that is cancelled after the commit has begun gets its result.
         """
         ...
+
+    def write_here(self, function: Callable[[Transaction], T]) -> T:
+        """Do the same as `write`, for a thread other than that of the event loop, which it blocks."""
+        ...

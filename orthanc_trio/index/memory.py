@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from threading import Lock
 from typing import TypeVar
 
 import trio
@@ -27,22 +28,29 @@ async def open_memory_index() -> AsyncIterator[Index]:
 
 
 class MemoryIndex:
-    """An Index in this process. Functions run in the event loop, one at a time."""
+    """An Index in this process. Functions run where they are called, one at a time."""
 
     def __init__(self) -> None:
+        self._turn = Lock()
         self._state: MemoryState | None = MemoryState()
 
     async def read(self, function: Callable[[ReadTransaction], T]) -> T:
         """Run `function`. Raises DatabaseError if the index is closed."""
         await trio.lowlevel.checkpoint()
-        return function(MemoryReadTransaction(self._opened()))
+        with self._turn:
+            return function(MemoryReadTransaction(self._opened()))
 
     async def write(self, function: Callable[[Transaction], T]) -> T:
         """Run `function`; if it raises, take back what it did. A cancel comes before it or not at all."""
         await trio.lowlevel.checkpoint()
-        state = self._opened()
-        with state.all_or_nothing():
-            return function(MemoryTransaction(state))
+        return self.write_here(function)
+
+    def write_here(self, function: Callable[[Transaction], T]) -> T:
+        """Do the same without a checkpoint, in any thread."""
+        with self._turn:
+            state = self._opened()
+            with state.all_or_nothing():
+                return function(MemoryTransaction(state))
 
     def close(self) -> None:
         """Forget everything."""

@@ -14,7 +14,7 @@ from ..model.resource import (
     Statistics,
 )
 from .memory_state import MemoryState, Node
-from .transaction import ChangesPage, Row
+from .transaction import ChangesPage, MainTags, MetadataItem, Row
 
 _SOP_INSTANCE_UID = "0008,0018"
 _INSTANCE_NUMBER = "0020,0013"
@@ -31,6 +31,10 @@ class MemoryReadTransaction:
         node = self._node(id)
         return Row(node.row, node.level, node.parent_row) if node else None
 
+    def find_all(self, ids: Sequence[str]) -> dict[str, Row]:
+        """Return the rows of those of `ids` that exist."""
+        return {id: row for id in ids if (row := self.find(id))}
+
     def ids(self, level: ResourceLevel, since: int = 0, limit: int | None = None) -> list[str]:
         """Return identifiers of a level, ascending."""
         return sorted(self._state.levels[level])[since : None if limit is None else since + limit]
@@ -44,6 +48,10 @@ class MemoryReadTransaction:
         """Return the facts of many resources, in the order of `ids`."""
         found = (self.facts(id) for id in ids)
         return [facts for facts in found if facts is not None]
+
+    def tags_of(self, ids: Sequence[str]) -> dict[str, MainTags]:
+        """Return the tags of many resources, by id."""
+        return {facts.id: MainTags(facts.tags, facts.patient_tags or {}) for facts in self.facts_of(ids)}
 
     def descendants(self, id: str, level: ResourceLevel) -> list[str]:
         """Return the identifiers of the descendants at a lower level, ascending."""
@@ -68,6 +76,15 @@ class MemoryReadTransaction:
             key=lambda leaf: (leaf.patient_id, leaf.study_id, leaf.series_id, leaf.id),
         )
 
+    def metadata_item(self, row: int, type: int) -> MetadataItem | None:
+        """Return one metadata of a resource."""
+        value = self._state.metadata[row].get(type)
+        return None if value is None else MetadataItem(value, self._state.revisions[row].get(type, 0))
+
+    def labels_in_use(self) -> list[str]:
+        """Return each label that some resource bears, ascending."""
+        return sorted({label for labels in self._state.labels.values() for label in labels})
+
     def attachments(self, row: int) -> list[Attachment]:
         """Return the attachments of a resource, by number."""
         return [attachment for _, attachment in sorted(self._state.attachments.get(row, {}).items())]
@@ -78,7 +95,7 @@ class MemoryReadTransaction:
         counts = {level: len(ids) for level, ids in self._state.levels.items()}
         return _statistics(counts, totals.disk_size, totals.uncompressed_size)
 
-    def statistics_of(self, id: str) -> Statistics | None:
+    def statistics_of(self, id: str, attachment_type: int | None = None) -> Statistics | None:
         """Return counts and sizes of a resource with all its descendants."""
         node = self._node(id)
         if node is None:
@@ -87,7 +104,11 @@ class MemoryReadTransaction:
         files: list[Attachment] = []
         for below in self._tree(node):
             counts[below.level] += 1
-            files.extend(self._state.attachments[below.row].values())
+            files.extend(
+                file
+                for file in self._state.attachments[below.row].values()
+                if attachment_type in (None, file.type)
+            )
         return _statistics(counts, sum(f.size for f in files), sum(f.uncompressed_size for f in files))
 
     def changes(
@@ -163,11 +184,13 @@ class MemoryReadTransaction:
             tags=dict(node.tags),
             metadata=dict(state.metadata[row]),
             children=tuple(id for id, _ in children),
+            labels=tuple(sorted(state.labels[row])),
             patient_tags=None if node.patient_tags is None else dict(node.patient_tags),
             indexes_in_series=tuple(
                 state.metadata[child].get(Metadata.INDEX_IN_SERIES) for _, child in children if is_series
             ),
             dicom=state.attachments[row].get(AttachmentType.DICOM) if is_instance else None,
+            is_protected=node.is_protected,
         )
 
     def _leaf(self, node: Node) -> LeafInstance | None:

@@ -29,6 +29,7 @@ class Node(Struct, frozen=True):
     parent_row: int | None
     tags: Mapping[str, str]
     patient_tags: Mapping[str, str] | None = None
+    is_protected: bool = False
 
 
 class Entry(Struct, frozen=True):
@@ -58,6 +59,8 @@ class MemoryState:
         self.levels: dict[ResourceLevel, dict[str, int]] = {level: {} for level in ResourceLevel}
         self.children: dict[int, dict[str, int]] = {}
         self.metadata: dict[int, dict[int, str]] = {}
+        self.revisions: dict[int, dict[int, int]] = {}
+        self.labels: dict[int, dict[str, None]] = {}
         self.attachments: dict[int, dict[int, Attachment]] = {}
         self.files: dict[str, int] = {}
         self.changes: dict[int, Entry] = {}

@@ -36,6 +36,8 @@ class MemoryTransaction(MemoryReadTransaction):
         state.put(state.levels[level], id, row)
         state.put(state.children, row, {})
         state.put(state.metadata, row, {})
+        state.put(state.revisions, row, {})
+        state.put(state.labels, row, {})
         state.put(state.attachments, row, {})
         if parent_row is not None:
             state.put(state.children[parent_row], id, row)
@@ -45,6 +47,37 @@ class MemoryTransaction(MemoryReadTransaction):
         """Set or replace metadata."""
         for type, value in values.items():
             self._state.put(self._state.metadata[row], int(type), value)
+
+    def set_metadata_of(self, values: Mapping[int, Mapping[int, str]]) -> None:
+        """Set or replace metadata of several rows."""
+        for row, metadata in values.items():
+            self.set_metadata(row, metadata)
+
+    def revise_metadata(self, row: int, type: int, value: str) -> int:
+        """Set or replace one metadata and return its new revision."""
+        state = self._state
+        revision = state.revisions[row].get(type, 0) + 1 if type in state.metadata[row] else 0
+        state.put(state.metadata[row], type, value)
+        state.put(state.revisions[row], type, revision)
+        return revision
+
+    def remove_metadata(self, row: int, type: int) -> None:
+        """Remove one metadata, if it is there."""
+        self._state.drop(self._state.metadata[row], type)
+        self._state.drop(self._state.revisions[row], type)
+
+    def add_label(self, row: int, label: str) -> None:
+        """Give a resource a label."""
+        self._state.put(self._state.labels[row], label, None)
+
+    def remove_label(self, row: int, label: str) -> None:
+        """Take a label off a resource."""
+        self._state.drop(self._state.labels[row], label)
+
+    def set_protected(self, row: int, is_protected: bool) -> None:
+        """Protect a patient from recycling, or no longer."""
+        state = self._state
+        state.put(state.nodes, row, replace(state.nodes[row], is_protected=is_protected))
 
     def attach(self, row: int, attachment: Attachment) -> None:
         """Add an attachment. Raises DatabaseError if the row has one of the type, or another has its key."""
@@ -76,7 +109,14 @@ class MemoryTransaction(MemoryReadTransaction):
         """Drop one resource with all that belongs to it, queue its files, and return the keys of these."""
         state, row = self._state, node.row
         files = self.attachments(row)
-        tables: tuple[dict[int, Any], ...] = (state.nodes, state.children, state.metadata, state.attachments)
+        tables: tuple[dict[int, Any], ...] = (
+            state.nodes,
+            state.children,
+            state.metadata,
+            state.revisions,
+            state.labels,
+            state.attachments,
+        )
         for table in tables:
             state.drop(table, row)
         state.drop(state.rows, node.id)

@@ -69,6 +69,10 @@ class SqliteIndex:
         """Run `function` and return its result when it is committed. See `Index.write`."""
         return await self._writer.run(function)
 
+    def write_here(self, function: Callable[[Transaction], T]) -> T:
+        """Run `function` in the calling thread. See `Index.write_here`."""
+        return self._writer.run_here(function)
+
     async def close(self) -> None:
         """Finish all that is under way, then close. The log of the database is merged into its file."""
         limiter = trio.CapacityLimiter(1)

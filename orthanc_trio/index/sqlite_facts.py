@@ -8,6 +8,7 @@ import msgspec
 
 from ..model.resource import Attachment, AttachmentType, Facts, Metadata, ResourceLevel
 from .sqlite_connection import LEVELS, Statements, as_json
+from .transaction import MainTags
 
 T = TypeVar("T")
 
@@ -22,6 +23,9 @@ _RESOURCES = """
     FROM json_each(?) AS wanted CROSS JOIN resources AS r ON r.id = wanted.value
     LEFT JOIN resources AS up ON up.row = r.parent
     ORDER BY wanted.key"""
+_TAGS = """
+    SELECT r.id, r.tags, r.patient_tags
+    FROM json_each(?) AS wanted CROSS JOIN resources AS r ON r.id = wanted.value"""
 _LABELS = """
     SELECT l.row, l.label
     FROM json_each(?) AS wanted CROSS JOIN labels AS l ON l.row = wanted.value
@@ -32,14 +36,15 @@ _CHILDREN = f"""
     LEFT JOIN metadata AS number ON number.row = child.row AND number.type = {int(Metadata.INDEX_IN_SERIES)}
     ORDER BY child.parent, child.id"""
 _FILES = f"""
-    SELECT a.row, a.type, a.uuid, a.size, a.uncompressed_size, a.compression, a.md5, a.uncompressed_md5
+    SELECT a.row, a.type, a.uuid, a.size, a.uncompressed_size, a.compression, a.md5, a.uncompressed_md5,
+        a.crc32
     FROM json_each(?) AS wanted
     CROSS JOIN attachments AS a ON a.row = wanted.value AND a.type = {int(AttachmentType.DICOM)}"""
 
 
 def attachment(columns: Sequence[Any]) -> Attachment:
-    """Return an attachment from its columns: type, uuid, size, uncompressed_size, compression and MD5s."""
-    type, uuid, size, uncompressed_size, compression, md5, uncompressed_md5 = columns
+    """Return an attachment from its columns: type, uuid, the two sizes, compression, the two MD5s, CRC-32."""
+    type, uuid, size, uncompressed_size, compression, md5, uncompressed_md5, crc32 = columns
     return Attachment(
         type=type,
         uuid=uuid,
@@ -48,6 +53,7 @@ def attachment(columns: Sequence[Any]) -> Attachment:
         compression=compression,
         md5=md5,
         uncompressed_md5=uncompressed_md5,
+        crc32=crc32,
     )
 
 
@@ -70,6 +76,14 @@ def load_facts(sql: Statements, ids: Sequence[str]) -> list[Facts]:
     instances = [columns[0] for columns in found if columns[1] == ResourceLevel.INSTANCE]
     details = _Details(sql, [columns[0] for columns in found], instances)
     return [_facts(columns, details) for columns in found]
+
+
+def load_tags(sql: Statements, ids: Sequence[str]) -> dict[str, MainTags]:
+    """Return the tags of the resources of `ids` that exist."""
+    return {
+        id: MainTags(_decode_tags(own), {} if patient is None else _decode_tags(patient))
+        for id, own, patient in sql.all(_TAGS, (as_json(ids),))
+    }
 
 
 def _facts(columns: Sequence[Any], details: _Details) -> Facts:

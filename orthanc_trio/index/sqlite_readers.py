@@ -7,7 +7,8 @@ from typing import TypeVar
 
 from outcome import capture
 
-from .sqlite_calls import CallQueue
+from ..calls import CallQueue
+from ..model.errors import DatabaseError
 from .sqlite_connection import translated
 from .sqlite_reading import SqliteReadTransaction
 from .transaction import ReadTransaction
@@ -22,7 +23,7 @@ class Readers:
     """
 
     def __init__(self, connections: Sequence[sqlite3.Connection]) -> None:
-        self._queue: CallQueue[ReadTransaction] = CallQueue()
+        self._queue: CallQueue[ReadTransaction] = CallQueue(DatabaseError("The index is closed"))
         # Daemons: see Writer.
         self._threads = [
             Thread(target=self._serve, args=(connection,), name=f"index-reader-{number}", daemon=True)

@@ -10,8 +10,9 @@ import msgspec
 from ..model.event import Change, ChangeType
 from ..model.resource import Attachment, Facts, LeafInstance, ResourceLevel, ResourceRef, Statistics
 from .sqlite_connection import LEVELS, Statements, as_json
-from .sqlite_facts import attachment, load_facts
-from .transaction import ChangesPage, Row
+from .sqlite_facts import attachment, load_facts, load_tags
+from .sqlite_totals import load_totals, statistics
+from .transaction import ChangesPage, MainTags, MetadataItem, Row
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -39,7 +40,7 @@ _ANCESTORS = """
 _LEAVES = """
     SELECT patient.id, study.id, series.id, instance.id, instance.tags, coalesce(syntax.value, ''),
         file.type, file.uuid, file.size, file.uncompressed_size, file.compression, file.md5,
-        file.uncompressed_md5
+        file.uncompressed_md5, file.crc32
     FROM resources AS patient
     JOIN resources AS study ON study.parent = patient.row
     JOIN resources AS series ON series.parent = study.row
@@ -49,6 +50,15 @@ _LEAVES = """
     WHERE {level}.row = ?
     ORDER BY patient.id, study.id, series.id, instance.id"""
 _LEAVES_OF = {level: _LEAVES.format(level=level.name.lower()) for level in ResourceLevel}
+
+# From each label to the next greater one, so that a label borne by all resources costs as much as any other.
+_LABELS_IN_USE = """
+    WITH RECURSIVE chain (label) AS (
+        SELECT min(label) FROM labels
+        UNION ALL
+        SELECT (SELECT min(label) FROM labels WHERE label > chain.label) FROM chain WHERE label IS NOT NULL
+    )
+    SELECT label FROM chain WHERE label IS NOT NULL"""
 
 _CHANGES = """
     SELECT c.seq, c.type, r.level, r.id, c.date
@@ -80,6 +90,12 @@ class SqliteReadTransaction:
             return None
         return Row(found[0], LEVELS[found[1]], found[2]) if found else None
 
+    def find_all(self, ids: Sequence[str]) -> dict[str, Row]:
+        """Return the rows of those of `ids` that exist."""
+        places = ", ".join("?" * len(ids))
+        found = self._sql.all(f"SELECT row, level, parent, id FROM resources WHERE id IN ({places})", ids)
+        return {id: Row(row, LEVELS[level], parent) for row, level, parent, id in found}
+
     def ids(self, level: ResourceLevel, since: int = 0, limit: int | None = None) -> list[str]:
         """Return identifiers of a level, ascending."""
         return self._sql.column(
@@ -95,6 +111,10 @@ class SqliteReadTransaction:
     def facts_of(self, ids: Sequence[str]) -> list[Facts]:
         """Return the facts of many resources, with a fixed number of queries."""
         return load_facts(self._sql, ids)
+
+    def tags_of(self, ids: Sequence[str]) -> dict[str, MainTags]:
+        """Return the tags of many resources, by id."""
+        return load_tags(self._sql, ids)
 
     def descendants(self, id: str, level: ResourceLevel) -> list[str]:
         """Return the identifiers of the descendants at a lower level, ascending."""
@@ -121,10 +141,19 @@ class SqliteReadTransaction:
             else [_leaf(row) for row in self._sql.all(_LEAVES_OF[found.level], (found.row,))]
         )
 
+    def metadata_item(self, row: int, type: int) -> MetadataItem | None:
+        """Return one metadata of a resource."""
+        found = self._sql.one("SELECT value, revision FROM metadata WHERE row = ? AND type = ?", (row, type))
+        return None if found is None else MetadataItem(*found)
+
+    def labels_in_use(self) -> list[str]:
+        """Return each label that some resource bears, ascending."""
+        return self._sql.column(_LABELS_IN_USE)
+
     def attachments(self, row: int) -> list[Attachment]:
         """Return the attachments of a resource, by number."""
         found = self._sql.all(
-            "SELECT type, uuid, size, uncompressed_size, compression, md5, uncompressed_md5"
+            "SELECT type, uuid, size, uncompressed_size, compression, md5, uncompressed_md5, crc32"
             " FROM attachments WHERE row = ? ORDER BY type",
             (row,),
         )
@@ -132,24 +161,16 @@ class SqliteReadTransaction:
 
     def statistics(self) -> Statistics:
         """Return the totals, which are kept and not counted."""
-        return _statistics(
+        return statistics(
             self._sql.one(
                 "SELECT patients, studies, series, instances, disk_size, uncompressed_size FROM statistics"
             )
         )
 
-    def statistics_of(self, id: str) -> Statistics | None:
+    def statistics_of(self, id: str, attachment_type: int | None = None) -> Statistics | None:
         """Return counts and sizes of a resource with all its descendants."""
         found = self.find(id)
-        if found is None:
-            return None
-        counts = dict(self._sql.all(f"{TREE} SELECT level, count(*) FROM tree GROUP BY level", (found.row,)))
-        sizes = self._sql.one(
-            f"{TREE} SELECT coalesce(sum(size), 0), coalesce(sum(uncompressed_size), 0)"
-            " FROM tree CROSS JOIN attachments USING (row)",
-            (found.row,),
-        )
-        return _statistics([*(counts.get(int(level), 0) for level in ResourceLevel), *sizes])
+        return None if found is None else load_totals(self._sql, found.row, found.level, attachment_type)
 
     def changes(
         self,
@@ -225,18 +246,6 @@ def _leaf(columns: Sequence[Any]) -> LeafInstance:
         instance_number=tags.instance_number,
         transfer_syntax=columns[5],
         attachment=attachment(columns[6:]),
-    )
-
-
-def _statistics(numbers: Sequence[int]) -> Statistics:
-    patients, studies, series, instances, disk_size, uncompressed_size = numbers
-    return Statistics(
-        patients=patients,
-        studies=studies,
-        series=series,
-        instances=instances,
-        disk_size=disk_size,
-        uncompressed_size=uncompressed_size,
     )
 
 

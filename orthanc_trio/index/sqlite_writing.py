@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
-from itertools import islice
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -15,7 +15,7 @@ from .sqlite_connection import LEVELS, as_json
 from .sqlite_reading import EPOCH, MICROSECOND, TREE, SqliteReadTransaction
 from .transaction import Deletion, Row
 
-_METADATA_AT_ONCE = 16
+_METADATA_AT_ONCE = 24
 
 _FILES_OF = """
     SELECT a.uuid, a.size, a.uncompressed_size
@@ -89,17 +89,44 @@ class SqliteTransaction(SqliteReadTransaction):
 
     def set_metadata(self, row: int, values: Mapping[int, str]) -> None:
         """Set or replace metadata."""
-        items = iter(values.items())
-        while part := list(islice(items, _METADATA_AT_ONCE)):
-            arguments: list[Any] = []
-            for type, value in part:
-                arguments += (row, int(type), value)
-            self._sql.run(_set_metadata(len(part)), arguments)
+        self.set_metadata_of({row: values})
+
+    def set_metadata_of(self, values: Mapping[int, Mapping[int, str]]) -> None:
+        """Set or replace metadata of several rows."""
+        items = [(row, int(type), value) for row, each in values.items() for type, value in each.items()]
+        for start in range(0, len(items), _METADATA_AT_ONCE):
+            part = items[start : start + _METADATA_AT_ONCE]
+            self._sql.run(_set_metadata(len(part)), list(chain.from_iterable(part)))
+
+    def revise_metadata(self, row: int, type: int, value: str) -> int:
+        """Set or replace one metadata and return its new revision."""
+        (revision,) = self._sql.column(
+            "INSERT INTO metadata (row, type, value) VALUES (?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET value = excluded.value, revision = revision + 1 RETURNING revision",
+            (row, type, value),
+        )
+        return int(revision)
+
+    def remove_metadata(self, row: int, type: int) -> None:
+        """Remove one metadata, if it is there."""
+        self._sql.run("DELETE FROM metadata WHERE row = ? AND type = ?", (row, type))
+
+    def add_label(self, row: int, label: str) -> None:
+        """Give a resource a label."""
+        self._sql.run("INSERT OR IGNORE INTO labels (row, label) VALUES (?, ?)", (row, label))
+
+    def remove_label(self, row: int, label: str) -> None:
+        """Take a label off a resource."""
+        self._sql.run("DELETE FROM labels WHERE row = ? AND label = ?", (row, label))
+
+    def set_protected(self, row: int, is_protected: bool) -> None:
+        """Protect a patient from recycling, or no longer."""
+        self._sql.run("UPDATE resources SET is_protected = ? WHERE row = ?", (int(is_protected), row))
 
     def attach(self, row: int, attachment: Attachment) -> None:
         """Add an attachment. Raises DatabaseError if the row has one of the type."""
         self._sql.run(
-            "INSERT INTO attachments VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO attachments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 row,
                 int(attachment.type),
@@ -109,6 +136,7 @@ class SqliteTransaction(SqliteReadTransaction):
                 int(attachment.compression),
                 attachment.md5,
                 attachment.uncompressed_md5,
+                attachment.crc32,
             ),
         )
         self._totals[4] += attachment.size
@@ -120,29 +148,29 @@ class SqliteTransaction(SqliteReadTransaction):
         if found is None:
             return None
         tree = self._sql.all(f"{TREE} SELECT row, level, id FROM tree ORDER BY level DESC, id", (found.row,))
-        chain = self._chain(found)
-        while chain and not self._has_other_child(chain[0], tree[-1][0]):
-            tree.append(chain.pop(0))
+        ancestors = self._chain(found)
+        while ancestors and not self._has_other_child(ancestors[0], tree[-1][0]):
+            tree.append(ancestors.pop(0))
         files = self._forget([row for row, _, _ in tree])
         for _, level, _ in tree:
             self._totals[level - 1] -= 1
         return Deletion(
             removed=tuple(_ref(resource) for resource in tree),
             files=files,
-            remaining_ancestor=_ref(chain[0]) if chain else None,
-            surviving_rows=tuple(row for row, _, _ in chain),
+            remaining_ancestor=_ref(ancestors[0]) if ancestors else None,
+            surviving_rows=tuple(row for row, _, _ in ancestors),
         )
 
     def _chain(self, resource: Row) -> list[Any]:
         """Return (row, level, id) of the ancestors, from the bottom up."""
-        chain: list[Any] = []
+        ancestors: list[Any] = []
         parent = resource.parent_row
         while parent is not None:
             row, level, id, parent = self._sql.one(
                 "SELECT row, level, id, parent FROM resources WHERE row = ?", (parent,)
             )
-            chain.append((row, level, id))
-        return chain
+            ancestors.append((row, level, id))
+        return ancestors
 
     def _has_other_child(self, parent: Any, child_row: int) -> bool:
         sql = "SELECT 1 FROM resources WHERE parent = ? AND row <> ? LIMIT 1"

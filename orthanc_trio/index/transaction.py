@@ -52,11 +52,29 @@ class ChangesPage(Struct, frozen=True, kw_only=True):
     """The last number ever given, 0 if none."""
 
 
+class MetadataItem(Struct, frozen=True):
+    """One metadata of a resource; `revision` counts how often it was revised, from 0."""
+
+    value: str
+    revision: int
+
+
+class MainTags(Struct, frozen=True):
+    """The main DICOM tags of a resource, and the copy of its patient's that a study has."""
+
+    own: Mapping[str, str]
+    patient: Mapping[str, str]
+
+
 class ReadTransaction(Protocol):
     """A consistent view of the index."""
 
     def find(self, id: str) -> Row | None:
         """Return the row of an Orthanc identifier, whatever its level."""
+        ...
+
+    def find_all(self, ids: Sequence[str]) -> dict[str, Row]:
+        """Return the rows of those of `ids` that exist: a few identifiers, in one query."""
         ...
 
     def ids(self, level: ResourceLevel, since: int = 0, limit: int | None = None) -> list[str]:
@@ -74,6 +92,10 @@ class ReadTransaction(Protocol):
         """
         ...
 
+    def tags_of(self, ids: Sequence[str]) -> dict[str, MainTags]:
+        """Return the tags of many resources, of any level, by id; unknown ones are left out. One query."""
+        ...
+
     def descendants(self, id: str, level: ResourceLevel) -> list[str]:
         """Return the identifiers of all descendants of `id` at a lower `level`, ascending."""
         ...
@@ -86,6 +108,14 @@ class ReadTransaction(Protocol):
         """Return all instances below `id` (itself if an instance), by patient, study, series, instance id."""
         ...
 
+    def metadata_item(self, row: int, type: int) -> MetadataItem | None:
+        """Return one metadata of a resource."""
+        ...
+
+    def labels_in_use(self) -> list[str]:
+        """Return each label that some resource bears, ascending."""
+        ...
+
     def attachments(self, row: int) -> list[Attachment]:
         """Return the attachments of a resource, by number."""
         ...
@@ -94,8 +124,11 @@ class ReadTransaction(Protocol):
         """Return counts and sizes over the whole index. Cheap: does not scan the attachments."""
         ...
 
-    def statistics_of(self, id: str) -> Statistics | None:
-        """Return counts and sizes over all attachments of `id` and its descendants; `id` counts itself."""
+    def statistics_of(self, id: str, attachment_type: int | None = None) -> Statistics | None:
+        """Return counts of, and sizes over all attachments of, `id` and its descendants; `id` counts itself.
+
+        With `attachment_type` the sizes are those of the attachments of that type alone.
+        """
         ...
 
     def changes(
@@ -153,7 +186,31 @@ class Transaction(ReadTransaction, Protocol):
         ...
 
     def set_metadata(self, row: int, values: Mapping[int, str]) -> None:
-        """Set or replace metadata."""
+        """Set or replace metadata; their revisions stay."""
+        ...
+
+    def revise_metadata(self, row: int, type: int, value: str) -> int:
+        """Set or replace one metadata and return its new revision: 0, or one more than before."""
+        ...
+
+    def remove_metadata(self, row: int, type: int) -> None:
+        """Remove one metadata, if it is there; a later one begins at revision 0."""
+        ...
+
+    def add_label(self, row: int, label: str) -> None:
+        """Give a resource a label, if it does not bear it already."""
+        ...
+
+    def remove_label(self, row: int, label: str) -> None:
+        """Take a label off a resource, if it is there."""
+        ...
+
+    def set_protected(self, row: int, is_protected: bool) -> None:
+        """Protect a patient from recycling, or no longer."""
+        ...
+
+    def set_metadata_of(self, values: Mapping[int, Mapping[int, str]]) -> None:
+        """Set or replace metadata of several rows at once."""
         ...
 
     def attach(self, row: int, attachment: Attachment) -> None:

@@ -5,6 +5,7 @@ decides, whatever the step raises on its way out.
 """
 
 import logging
+import math
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
@@ -17,19 +18,30 @@ from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from ..model.error_code import ErrorCode
-from ..model.errors import OrthancError
-from ..model.job import Continue, Done, JobFault, JobRecord, Order, RetryAfter
+from ..model.errors import OrthancError, RemoteUnavailable, Timeout
+from ..model.job import (
+    Continue,
+    Done,
+    JobFault,
+    JobRecord,
+    Order,
+    RetryAfter,
+)
 from .kind import JobKind
 from .ledger import Ledger
+from .progress import ProgressMeter
 from .states import Move
 
 T = TypeVar("T")
 
-DISCARD_TIMEOUT_S: Final = 5.0
-
-_RANKS: Final = {Order.SHUTDOWN: 0, Order.PAUSE: 1, Order.CANCEL: 2}
+_RANKS: Final = {order: rank for rank, order in enumerate(Order)}
 """A later order replaces an earlier one only if it is stronger: what a user asked for outlives a restart."""
-_MOVES: Final = {Order.SHUTDOWN: Move.INTERRUPT, Order.PAUSE: Move.PAUSE, Order.CANCEL: Move.CANCEL}
+_MOVES: Final = {
+    Order.HOLD: Move.INTERRUPT,
+    Order.SHUTDOWN: Move.INTERRUPT,
+    Order.PAUSE: Move.PAUSE,
+    Order.CANCEL: Move.CANCEL,
+}
 
 _logger = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
@@ -49,14 +61,26 @@ class Ending(Struct, frozen=True):
 def fault_of(exc: Exception, job: str) -> JobFault:
     """Turn what a step raised into data. Of an error of another library only class and place are logged.
 
-    Its text is not: it may quote a DICOM file.
+    Its text is not: it may quote a DICOM file. Of several errors the one that lasts counts.
     """
-    cause = next((leaf for leaf in _leaves(exc) if isinstance(leaf, OrthancError)), next(_leaves(exc)))
-    if isinstance(cause, OrthancError):
+    ours = [leaf for leaf in _leaves(exc) if isinstance(leaf, OrthancError)]
+    if ours:
+        cause = next((leaf for leaf in ours if not leaf.is_transient), ours[0])
         return JobFault(code=cause.code, details=cause.details, payload=_encodable(cause.payload))
-    place = "".join(traceback.format_tb(cause.__traceback__))
-    _logger.error("Unexpected %s in job %s\n%s", type(cause).__name__, job, place)
+    foreign = next(_leaves(exc))
+    place = "".join(traceback.format_tb(foreign.__traceback__))
+    _logger.error("Unexpected %s in job %s\n%s", type(foreign).__name__, job, place)
     return JobFault(code=ErrorCode.INTERNAL_ERROR)
+
+
+def is_transient(exc: Exception) -> bool:
+    """Whether the same step may succeed a little later: all that it raised are errors of that sort."""
+    return all(isinstance(leaf, OrthancError) and leaf.is_transient for leaf in _leaves(exc))
+
+
+def _asked_delay_s(exc: Exception) -> float:
+    asked = [leaf.retry_after_s for leaf in _leaves(exc) if isinstance(leaf, RemoteUnavailable)]
+    return max(filter(None, asked), default=0.0)
 
 
 def _leaves(exc: BaseException) -> Iterator[BaseException]:
@@ -109,6 +133,7 @@ class Attempt:
         ledger: Ledger,
         *,
         in_worker: InWorker,
+        discard_timeout_s: float,
         sink: trio.abc.SendChannel[bytes] | None = None,
     ) -> None:
         self.record = record
@@ -117,7 +142,11 @@ class Attempt:
         self.in_worker = in_worker
         self._kind = kind
         self._context = _Context(self, sink)
+        self._discard_timeout_s = discard_timeout_s
+        self._meter = ProgressMeter(record.content, trio.current_time())
         self._scope = trio.CancelScope()
+        self._time_limit = math.inf
+        """When the job has run for too long, of Trio's clock."""
         self._cursor: Any = None
         self._unsaved_plan: bytes | None = None
 
@@ -131,22 +160,25 @@ class Attempt:
     def stop_by(self, deadline: float) -> None:
         """Stop at the next boundary, or at `deadline` (of Trio's clock) at the last one."""
         self.obey(Order.SHUTDOWN)
-        self._scope.deadline = deadline
+        self._scope.deadline = min(self._scope.deadline, deadline)
 
     async def run(self) -> Ending:
         """Do steps until the job ends or an order is obeyed. The record is kept up to date meanwhile."""
+        if self.record.timeout_s:
+            left_s = max(self.record.timeout_s - self.record.runtime_s, 0.0)
+            self._time_limit = trio.current_time() + left_s
+            self._scope.deadline = min(self._scope.deadline, self._time_limit)
         try:
             with self._scope:
                 return await self._steps()
         except Exception as exc:
-            if self._scope.cancel_called:
-                return self._obeyed()
-            return Ending(Move.FAIL, {"fault": fault_of(exc, self.record.id)})
-        return self._obeyed()
+            if not self._scope.cancel_called:
+                return self._failed(exc)
+        return self._cut_off()
 
     async def discard(self) -> None:
         """Remove what steps left behind. Never fails; bounded in time."""
-        with trio.move_on_after(DISCARD_TIMEOUT_S):
+        with trio.move_on_after(self._discard_timeout_s):
             try:
                 args = msgspec.json.decode(self.record.args, type=self._kind.args_type)
                 await self._kind.discard(self._context, args)
@@ -206,11 +238,10 @@ class Attempt:
                 return None
             case RetryAfter(seconds, cursor, fault):  # pragma: no branch  # the union has no other member
                 await self._keep(cursor)
+                if self.order in (Order.PAUSE, Order.CANCEL):
+                    return None  # it is obeyed instead
                 retry_at = self.ledger.now() + timedelta(seconds=seconds)
-                # An order that came meanwhile is obeyed instead.
-                return (
-                    Ending(Move.DELAY, {"retry_at": retry_at, "fault": fault}) if self.order is None else None
-                )
+                return Ending(Move.DELAY, {"retry_at": retry_at, "fault": fault})
 
     async def _keep(self, cursor: Any) -> None:
         """Set the cursor; it is never saved before its plan."""
@@ -237,7 +268,31 @@ class Attempt:
         if not content:
             return self.record.content
         _encode(content)  # raises here, where it is the fault of the step, and not in the journal
-        return self.record.content | content
+        return self._meter.joined(self.record.content, content, trio.current_time())
+
+    def _failed(self, exc: Exception) -> Ending:
+        """Fail, or delay the next attempt if the error is transient and the policy allows one more."""
+        fault, policy = fault_of(exc, self.record.id), self.record.retry
+        if policy is None or not is_transient(exc):
+            return Ending(Move.FAIL, {"fault": fault})
+        attempt = self.record.attempt
+        last_error = ": ".join(filter(None, (fault.code.description, fault.details)))
+        if attempt >= policy.max_attempts:
+            return Ending(Move.FAIL, {"fault": fault, "last_error": last_error})
+        changes = {"attempt": attempt + 1, "last_error": last_error}
+        if self.order is Order.PAUSE:
+            return Ending(Move.PAUSE, changes)
+        delay_s = max(policy.delay_after(attempt), min(_asked_delay_s(exc), policy.max_delay_s))
+        retry_at = self.ledger.now() + timedelta(seconds=delay_s)
+        return Ending(Move.DELAY, changes | {"fault": fault, "retry_at": retry_at})
+
+    def _cut_off(self) -> Ending:
+        """Say what follows from the end of the scope: an order that cuts off, or the limit of the time."""
+        is_timeout = trio.current_time() >= self._time_limit
+        if not is_timeout or self.order in (Order.CANCEL, Order.SHUTDOWN):
+            return self._obeyed()
+        details = f"The job ran for longer than its limit of {self.record.timeout_s:g} s"
+        return Ending(Move.FAIL, {"fault": JobFault(code=Timeout.code, details=details)})
 
     def _obeyed(self) -> Ending:
         assert self.order is not None

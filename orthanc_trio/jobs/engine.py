@@ -5,28 +5,31 @@ gets here. Any exception that does is a bug: it rises and ends the process, afte
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from datetime import datetime
 from enum import Enum
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
 import msgspec
 import trio
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
-from ..model.errors import DatabaseUnavailable, OrthancError
+from ..model.errors import BadRequest, DatabaseUnavailable, OrthancError
 from ..model.event import Event
-from ..model.job import JobRecord, JobState
+from ..model.job import MAX_RESOURCES, JobRecord, JobState, SubmitOptions
 from .attempt import AnyKind, Attempt, InWorker
 from .control import JobsControl
 from .journal import JobsStore, Journal
 from .ledger import Ledger
+from .options import EngineOptions
 from .outputs import Outputs
 from .registry import JobsRegistry
 from .states import Move, moved
 
 CLOSE_TIMEOUT_S: Final = 10.0
+_PLAIN: Final = SubmitOptions()
 
 _logger = logging.getLogger(__name__)
 
@@ -51,24 +54,29 @@ class JobsEngine(JobsControl):
         store: JobsStore,
         outputs: Outputs,
         publish: Callable[[Event], None],
+        options: EngineOptions,
         *,
-        concurrent_jobs: int,
-        history_size: int,
         now: Callable[[], datetime],
         in_worker: InWorker,
         restores: bool = True,
         probe: Probe | None = None,
     ) -> None:
-        registry = JobsRegistry(history_size=history_size)
+        registry = JobsRegistry(options.history, options.limits)
         super().__init__(Ledger(registry, Journal(store), outputs, publish, now))
         self._kinds = {kind.name: kind for kind in kinds}
+        self._options = options
         self._in_worker = in_worker
         self._restores = restores
         self._probe = probe
-        self.slots = trio.CapacityLimiter(concurrent_jobs)
-        """One token per running job, borrowed on behalf of its id."""
+        self.slots = trio.CapacityLimiter(options.concurrent_jobs)
+        """One token per running job that takes a slot, borrowed on behalf of its id."""
         self._is_stopping = False
         self._stopped = trio.Event()
+
+    @property
+    def kinds(self) -> Set[str]:
+        """The names of what can run."""
+        return self._kinds.keys()
 
     def get(self, job_id: str) -> JobRecord | None:
         """Return a job as it is now, or None."""
@@ -78,6 +86,25 @@ class JobsEngine(JobsControl):
         """Return all jobs, sorted by id."""
         return self._ledger.registry.records()
 
+    def ids(self) -> list[str]:
+        """Return the ids of all jobs, sorted; cheap."""
+        return self._ledger.registry.catalog.ids()
+
+    def page(self, limit: int, *, after: str = "") -> list[JobRecord]:
+        """Return at most `limit` jobs in the order of their ids, from the next one after the id `after`."""
+        registry = self._ledger.registry
+        return registry.pick(registry.catalog.ids_after(after, limit))
+
+    def page_by_submission(self, limit: int, *, after: int = 0) -> list[JobRecord]:
+        """Return at most `limit` jobs in the order of submission, from the next `sequence` after `after`."""
+        registry = self._ledger.registry
+        return registry.pick(registry.catalog.submitted_after(after, limit))
+
+    def page_newest_first(self, limit: int, *, before: int | None = None) -> list[JobRecord]:
+        """Return at most `limit` jobs, newest submission first, those with a `sequence` below `before`."""
+        registry = self._ledger.registry
+        return registry.pick(registry.catalog.submitted_before(before, limit))
+
     def count(self, state: JobState) -> int:
         """Return the number of jobs in a state; cheap."""
         return self._ledger.registry.count(state)
@@ -86,39 +113,70 @@ class JobsEngine(JobsControl):
         self,
         kind_name: str,
         args: Struct,
+        options: SubmitOptions = _PLAIN,
         *,
-        priority: int = 0,
-        user_data: Raw | None = None,
-        is_durable: bool = True,
         sink: trio.abc.SendChannel[bytes] | None = None,
     ) -> JobRecord:
         """Make a job, and return its record when it is saved. The highest priority runs first.
 
-        `sink` is closed at the end of the job; of a submission that failed it stays with the caller. A caller
-        that is cancelled before the return leaves no job.
-        Raises what the kind's `check` and the store raise, and DatabaseUnavailable while the engine stops;
-        then there is no job.
+        A submission with the unique key of a known job and the same request gives that job. `sink` is closed
+        at the end of the job; of a submission that failed it stays with the caller. A caller that is
+        cancelled before the return leaves no job.
+        Raises what the kind's `check` and the store raise, DuplicateResource if the unique key was given with
+        another request, BadRequest for a unique key with a sink, and DatabaseUnavailable while the engine
+        stops; then there is no job.
         """
-        content = await self._kinds[kind_name].check(args)
+        key = options.unique_key
+        if key is None:
+            return await self._submit(self._kinds[kind_name], args, options, sink)
+        if sink is not None:
+            raise BadRequest("A job whose result streams cannot have a unique key")
+        async with self._turn(f"key {key}"):
+            twin = self._ledger.registry.find_twin(key, options.request_digest)
+            return twin or await self._submit(self._kinds[kind_name], args, options, None)
+
+    async def _submit(
+        self,
+        kind: AnyKind,
+        args: Struct,
+        options: SubmitOptions,
+        sink: trio.abc.SendChannel[bytes] | None,
+    ) -> JobRecord:
+        content = await kind.check(args)
         if self._is_stopping:
             raise DatabaseUnavailable
-        now = self._ledger.now()
-        record = JobRecord(
+        record = self._new_record(kind, args, options, content)
+        if sink is not None:
+            record = replace(record, retry=None)  # what was streamed cannot be taken back
+        await self._ledger.admit(record, sink)
+        self._fill_slots()
+        return record
+
+    def _new_record(
+        self, kind: AnyKind, args: Struct, options: SubmitOptions, content: dict[str, Any]
+    ) -> JobRecord:
+        now, user_data, ours = self._ledger.now(), options.user_data, self._options
+        destination = kind.destination(args)
+        return JobRecord(
             id=str(uuid4()),
-            kind=kind_name,
+            kind=kind.name,
             args=Raw(msgspec.json.encode(args)),
             state=JobState.PENDING,
-            priority=priority,
+            priority=options.priority,
             sequence=self._ledger.registry.take_sequence(),
             created=now,
             changed=now,
             content=content,
             user_data=None if user_data is None else user_data.copy(),
-            is_durable=is_durable,
+            is_durable=options.is_durable,
+            destination=destination,
+            resources=kind.resources(args)[:MAX_RESOURCES],
+            retry=options.retry or ours.retries.find(kind.name, destination),
+            timeout_s=ours.timeout_s if options.timeout_s is None else options.timeout_s,
+            auto_delete=options.auto_delete,
+            unique_key=options.unique_key,
+            request_digest=options.request_digest,
         )
-        await self._ledger.admit(record, sink)
-        self._fill_slots()
-        return record
 
     async def wait(self, job_id: str) -> JobRecord:
         """Return the record of a job once it is completed, as it was at that moment.
@@ -132,14 +190,22 @@ class JobsEngine(JobsControl):
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Take over the saved jobs and run the engine until `stop`; started when jobs can be submitted."""
         if self._restores:
-            await self._ledger.restore(self._kinds)
+            self._wakes.add_all(await self._ledger.restore(self._kinds))
         else:
             await self._ledger.start_empty()
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
-                for task in (self._ledger.journal.run, self._ledger.outputs.run, self._ledger.run):
+                ledger = self._ledger
+                for task in (
+                    ledger.journal.run,
+                    ledger.outputs.run,
+                    ledger.run,
+                    ledger.run_expiry,
+                    ledger.run_history,
+                ):
                     nursery.start_soon(task)
+                nursery.start_soon(self._wakes.run, self._wake)
                 self._fill_slots()
                 task_status.started()
         finally:
@@ -167,23 +233,32 @@ class JobsEngine(JobsControl):
 
     def _attempt(self, record: JobRecord) -> Attempt:
         kind, sink = self._kinds[record.kind], self._ledger.sink(record.id)
-        return Attempt(record, kind, self._ledger, in_worker=self._in_worker, sink=sink)
+        return Attempt(
+            record,
+            kind,
+            self._ledger,
+            in_worker=self._in_worker,
+            discard_timeout_s=self._options.cancel_timeout_s,
+            sink=sink,
+        )
 
     def _fill_slots(self) -> None:
         """Start the best jobs, as many as there are free slots. Nothing waits here, so priority decides."""
-        while not self._is_stopping and self.slots.available_tokens:
-            record = self._ledger.begin()
+        slotless = self._options.slotless
+        while not self._is_stopping:
+            record = self._ledger.begin(None if self.slots.available_tokens else slotless)
             if record is None:
                 return
             assert self._nursery is not None
-            self.slots.acquire_on_behalf_of_nowait(record.id)
+            if record.kind not in slotless:
+                self.slots.acquire_on_behalf_of_nowait(record.id)
             attempt = self._attempts[record.id] = self._attempt(record)
             self._nursery.start_soon(self._conduct, attempt, name=f"job {record.id}")
 
     async def _conduct(self, attempt: Attempt) -> None:
         """Run an attempt and make its ending true. The slot is held until that is saved.
 
-        So there are never more jobs in Running than slots.
+        So there are never more jobs in Running than slots, but for those that take none.
         """
         self._signal(Signal.ATTEMPT_BEGUN, attempt.record.id)
         record: JobRecord | None = None
@@ -194,8 +269,8 @@ class JobsEngine(JobsControl):
         finally:
             # Also if the engine itself is being cancelled: what was decided stands.
             self._release(attempt, record)
-        if record.state is JobState.RETRY and self._nursery is not None:
-            self._nursery.start_soon(self._wake_later, record)
+        if record.state is JobState.RETRY:
+            self._wakes.add(record)
         self._fill_slots()
         self._end_if_idle()
 
@@ -216,7 +291,8 @@ class JobsEngine(JobsControl):
             record = moved(attempt.record, Move.INTERRUPT, self._ledger.now())
             self._ledger.journal.note(record)
         del self._attempts[record.id]
-        self.slots.release_on_behalf_of(record.id)
+        if record.kind not in self._options.slotless:
+            self.slots.release_on_behalf_of(record.id)
         self._ledger.settle(record)
         self._signal(Signal.ATTEMPT_ENDED, record.id)
 

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from ..model.errors import OrthancError
 from ..model.job import JobRecord
+from .options import Holds
 
 LAZY_DELAY_S: Final = 0.1
 RETRY_DELAY_S: Final = 1.0
@@ -46,10 +47,12 @@ def encode_record(record: JobRecord) -> bytes:
 def decode_record(data: bytes) -> JobRecord:
     """Return what `encode_record` was given. Raises msgspec.MsgspecError if it is not readable."""
     saved = _decoder.decode(data)
+    # Without the copies the whole of `data` would live on in each `Raw`.
     return replace(
         saved.record,
-        cursor=None if saved.cursor is UNSET else saved.cursor,
-        user_data=None if saved.user_data is UNSET else saved.user_data,
+        args=saved.record.args.copy(),
+        cursor=None if saved.cursor is UNSET else saved.cursor.copy(),
+        user_data=None if saved.user_data is UNSET else saved.user_data.copy(),
     )
 
 
@@ -72,6 +75,14 @@ class JobsStore(Protocol):
         """Return the saved plan of a job."""
         ...
 
+    async def save_holds(self, holds: bytes) -> None:
+        """Save which jobs are kept from running."""
+        ...
+
+    async def load_holds(self) -> bytes | None:
+        """Return what `save_holds` was given last."""
+        ...
+
 
 class UnsavedStore:
     """The store of `SaveJobs: false`: it shows what an earlier run saved, and writes nothing."""
@@ -79,6 +90,13 @@ class UnsavedStore:
     def __init__(self, earlier: JobsStore) -> None:
         self._earlier = earlier
         self._plans: dict[str, bytes | None] = {}
+
+    async def save_holds(self, holds: bytes) -> None:
+        """Write nothing."""
+
+    async def load_holds(self) -> bytes | None:
+        """Return what an earlier run saved."""
+        return await self._earlier.load_holds()
 
     async def save(self, records: Mapping[str, bytes], removed: Sequence[str]) -> None:  # noqa: ARG002
         """Write nothing."""
@@ -175,6 +193,15 @@ class Journal:
             record.id for record in records if record.cursor is None and not record.state.is_completed
         }
         return records
+
+    async def save_holds(self, holds: Holds) -> None:
+        """Return when `holds` are durable. Raises what the store raises."""
+        await self._store.save_holds(_encoder.encode(holds))
+
+    async def load_holds(self) -> Holds:
+        """Return what is held since an earlier process."""
+        saved = await self._store.load_holds()
+        return Holds() if saved is None else msgspec.json.decode(saved, type=Holds)
 
     async def run(self) -> None:
         """Save what was noted, forever. An error of the store is logged, and the save tried again."""

@@ -28,7 +28,7 @@ class StepContext(Protocol[CursorT_contra]):
     """Where the result streams to a caller that waits; None for a job that leaves an output."""
 
     def report(self, done: float, total: float, content: dict[str, Any] | None = None) -> None:
-        """Show progress in the middle of a step; never waits."""
+        """Show progress in the middle of a step; never waits. See `progress` for what `content` may tell."""
         ...
 
     async def checkpoint(self, cursor: CursorT_contra) -> None:
@@ -56,6 +56,14 @@ class JobKind(Protocol[ArgsT, PlanT, CursorT]):
     """Whether a plan made anew serves as well until the first boundary: it is then saved with the first
     cursor, which a short job never needs. False if the plan invents something, such as new UIDs."""
 
+    def destination(self, args: ArgsT) -> str | None:
+        """Return the name of the peer, modality or URL that the job talks to; None if it stays here."""
+        ...
+
+    def resources(self, args: ArgsT) -> tuple[str, ...]:
+        """Return the identifiers of what the job works on, the most telling first; only some are kept."""
+        ...
+
     async def check(self, args: ArgsT) -> dict[str, Any]:
         """Refuse what cannot work and return the first public content; no job exists yet.
 
@@ -74,7 +82,11 @@ class JobKind(Protocol[ArgsT, PlanT, CursorT]):
     async def step(
         self, context: StepContext[CursorT], args: ArgsT, plan: PlanT, cursor: CursorT
     ) -> Continue[CursorT] | Done | RetryAfter[CursorT]:
-        """Do one bounded unit of work from `cursor`. An OrthancError becomes the fault of the job."""
+        """Do one bounded unit of work from `cursor`. An OrthancError becomes the fault of the job.
+
+        If the error is transient and the job has a policy of retries, the step is tried again from its last
+        cursor: so a step that did a part of its unit first saves a cursor by `context.checkpoint`.
+        """
         ...
 
     async def discard(self, context: StepContext[CursorT], args: ArgsT) -> None:

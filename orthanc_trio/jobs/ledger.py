@@ -4,7 +4,7 @@ A change of state is saved first and told (`settle`) afterwards.
 """
 
 import logging
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Set
 from datetime import datetime
 from typing import Final
 
@@ -23,6 +23,10 @@ PROGRESS_PERIOD_S: Final = 0.1
 _logger = logging.getLogger(__name__)
 
 _FORGOTTEN = 'Cannot retrieve the status of the job, make sure that "JobsHistorySize" is not 0'
+
+
+def _is_to_vanish(record: JobRecord) -> bool:
+    return record.auto_delete and record.state is JobState.SUCCESS
 
 
 class _Waiter:
@@ -45,7 +49,10 @@ class _Waiter:
 
 
 class Ledger:
-    """Keeps the records, saves them and tells of them. `run` must run, also those of journal and outputs."""
+    """Keeps the records, saves them and tells of them.
+
+    `run`, `run_expiry` and `run_history` must run, also the `run` of journal and outputs.
+    """
 
     def __init__(
         self,
@@ -66,20 +73,25 @@ class Ledger:
         """Jobs whose progress was not told yet."""
         self._has_news = trio.Event()
 
-    async def restore(self, kinds: Container[str]) -> None:
-        """Take over what an earlier process saved of the given kinds."""
+    async def restore(self, kinds: Container[str]) -> list[JobRecord]:
+        """Take over what an earlier process saved of the given kinds; return what waits for its retry."""
         records = []
         for record in await self.journal.load():
-            if record.kind in kinds:
+            if _is_to_vanish(record):
+                self.journal.forget(record)
+            elif record.kind in kinds:
                 records.append(record)
             else:
                 _logger.warning("A saved job of the unknown type %s is passed over", record.kind)
-        self.registry.restore(records, self.now())
+        self.registry.hold_lanes(await self.journal.load_holds())
+        delayed = self.registry.restore(records, self.now())
         self._trim()
         self._without_outputs(await self.outputs.restore(self.registry.records()))
+        return delayed
 
     async def start_empty(self) -> None:
-        """Forget what an earlier process saved."""
+        """Forget the jobs that an earlier process saved."""
+        self.registry.hold_lanes(await self.journal.load_holds())
         for record in await self.journal.load():
             self.journal.forget(record)
         await self.outputs.restore(())
@@ -97,12 +109,12 @@ class Ledger:
             self._sinks[record.id] = sink
         self.settle(record)
 
-    def begin(self) -> JobRecord | None:
-        """Move the best job that waits to Running and tell of it; None if nobody waits.
+    def begin(self, types: Set[str] | None = None) -> JobRecord | None:
+        """Move the best job that waits, of these types (None: any), to Running and tell of it; or None.
 
         Not saved: after a crash a job that was running is as one that was pending.
         """
-        record = self.registry.start_best(self.now())
+        record = self.registry.start_best(self.now(), types)
         if record is not None:
             self._publish(JobEvent(record))
         return record
@@ -182,6 +194,19 @@ class Ledger:
                     self._publish(JobEvent(record))
             await trio.sleep(PROGRESS_PERIOD_S)
 
+    async def run_expiry(self) -> None:
+        """Remove the outputs that get too old, forever."""
+        while True:
+            self._without_outputs(self.outputs.expire(self.now()))
+            await self.outputs.wait_expiry(self.now())
+
+    async def run_history(self) -> None:
+        """Forget the jobs that ended too long ago, as long as this server runs."""
+        while self.registry.history.max_age_s:
+            for record in self.registry.expire(self.now()):
+                self.forget(record)
+            await trio.sleep(self.registry.history.next_expiry_s(self.now()))
+
     async def close(self) -> None:
         """Let go all who wait, and leave on the disk what is to be there. Raises what the store raises."""
         self.abandon()
@@ -192,13 +217,15 @@ class Ledger:
 
     def _complete(self, record: JobRecord) -> None:
         if record.outputs:
-            self._without_outputs(self.outputs.keep(record.id, record.outputs))
+            self._without_outputs(self.outputs.keep(record))
         else:
             self.outputs.doom_all(record)
         self._trim()
         known = self.registry.find(record.id)
         for waiter in self._waiters.get(record.id, ()):
             waiter.tell(known)
+        if known is not None and _is_to_vanish(record):
+            self.forget(self.registry.remove(record.id))
 
     def _trim(self) -> None:
         for record in self.registry.trim():

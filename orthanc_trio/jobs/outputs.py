@@ -1,4 +1,4 @@
-"""The files that jobs leave, such as archives: their names, their limit, their removal.
+"""The files that jobs leave, such as archives: their names, their limits, their removal.
 
 A file is named by its job (the first 36 characters) and its key. No event depends on a removal, so
 `doom` only notes it; one task removes.
@@ -7,6 +7,7 @@ A file is named by its job (the first 36 characters) and its key. No event depen
 import logging
 import os
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
@@ -14,11 +15,14 @@ from typing import Final, TypeVar
 import trio
 
 from ..model.errors import CannotWriteFile
-from ..model.job import JobOutput, JobRecord
+from ..model.job import JobRecord
+from .shelf import OutputLimits, Shelf
 
 T = TypeVar("T")
 
 _JOB_ID_LENGTH: Final = 36
+_REMOVAL_DELAY_S: Final = 0.05
+"""Small jobs that follow each other have their files removed together."""
 
 _logger = logging.getLogger(__name__)
 
@@ -29,17 +33,19 @@ def job_of(file: str) -> str:
 
 
 class Outputs:
-    """The folder of outputs. At most `max_files` finished ones are kept, those used last. `run` must run."""
+    """The folder of outputs. Of the finished ones as many are kept as the limits allow. `run` must run.
 
-    def __init__(self, folder: Path, *, max_files: int) -> None:
+    `max_bytes` and `max_age_s` are no limits if they are 0; see `shelf` for the rules.
+    """
+
+    def __init__(self, folder: Path, *, max_files: int, max_bytes: int = 0, max_age_s: float = 0) -> None:
         self._folder = folder
-        self._max_files = max_files
-        self._kept: dict[str, None] = {}
-        """Finished files, least recently used first."""
+        self._kept = Shelf(OutputLimits(files=max_files, bytes=max_bytes, age_s=max_age_s))
         self._begun: dict[str, set[str]] = {}
         """Files that steps were given, by job; they are removed if the job does not finish them."""
         self._doomed: list[str] = []
         self._has_work = trio.Event()
+        self._has_finished = trio.Event()
         self._limiter = trio.CapacityLimiter(1)
 
     def path(self, job_id: str, key: str) -> Path:
@@ -48,24 +54,36 @@ class Outputs:
         self._begun.setdefault(job_id, set()).add(file)
         return self._folder / file
 
-    def keep(self, job_id: str, outputs: Iterable[JobOutput]) -> list[str]:
+    def keep(self, record: JobRecord) -> list[str]:
         """Take over the outputs of a job that succeeded, and doom what else it has begun.
 
         Returns the files that had to make place and are doomed too.
         """
-        files = [output.file for output in outputs]
-        self.doom(self._begun.pop(job_id, set()).difference(files))
-        self._kept.update(dict.fromkeys(files))
+        files = {output.file for output in record.outputs}
+        self.doom(self._begun.pop(record.id, set()).difference(files))
+        self._put(record)
+        self._has_finished.set()
         return self._evict()
 
-    def touch(self, file: str) -> None:
-        """Note that a finished file is being used."""
-        self._kept[file] = self._kept.pop(file)
+    def expire(self, now: datetime) -> list[str]:
+        """Doom the finished files that are too old, and return them."""
+        expired = self._kept.take_expired(now)
+        self.doom(expired)
+        return expired
+
+    async def wait_expiry(self, now: datetime) -> None:
+        """Return when the first finished file gets too old, or is perhaps another one than before."""
+        expiry = self._kept.next_expiry()
+        if expiry is None:
+            self._has_finished = trio.Event()
+            await self._has_finished.wait()
+        else:
+            await trio.sleep(max((expiry - now).total_seconds(), 0))
 
     def doom(self, files: Iterable[str]) -> None:
         """Remove files soon. Those that do not exist are passed over."""
         for file in files:
-            self._kept.pop(file, None)
+            self._kept.discard(file)
             self._doomed.append(file)
         if self._doomed:
             self._has_work.set()
@@ -85,7 +103,7 @@ class Outputs:
         """Open a finished file for reading; None if it is not there. The caller closes the descriptor."""
         if file not in self._kept:
             return None
-        self.touch(file)
+        self._kept.touch(file)
         return await self._in_thread(partial(self._open, file))
 
     async def restore(self, records: Iterable[JobRecord]) -> set[str]:
@@ -104,7 +122,10 @@ class Outputs:
                 finished.append(record)
         finished.sort(key=lambda record: record.changed)
         named = [output.file for record in finished for output in record.outputs]
-        self._kept = {file: None for file in named if file in present}
+        for record in finished:
+            self._put(record)
+        for file in set(named) - present:
+            self._kept.discard(file)
         for file in present.difference(named):
             if job_of(file) in unfinished:
                 self._begun.setdefault(job_of(file), set()).add(file)
@@ -117,6 +138,7 @@ class Outputs:
         while True:
             await self._has_work.wait()
             self._has_work = trio.Event()
+            await trio.sleep(_REMOVAL_DELAY_S)
             await self.drain()
 
     async def drain(self) -> None:
@@ -125,9 +147,12 @@ class Outputs:
         if files:
             await self._in_thread(partial(self._unlink, files))
 
+    def _put(self, record: JobRecord) -> None:
+        for output in record.outputs:
+            self._kept.put(output.file, output.size_bytes, record.changed)
+
     def _evict(self) -> list[str]:
-        surplus = max(len(self._kept) - self._max_files, 0)
-        evicted = list(self._kept)[:surplus]
+        evicted = self._kept.take_surplus()
         self.doom(evicted)
         return evicted
 

@@ -1,17 +1,19 @@
 """All jobs of this server in memory. It decides and never waits: pure, synchronous, without a clock.
 
-The engine carries out what is decided here: a record that `put`, `start_best` or `trim` returns has still to
-be saved and told.
+The engine carries out what is decided here: a record that `put`, `start_best`, `trim` or `expire` returns has
+still to be saved and told.
 """
 
-from bisect import bisect_left, insort
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from datetime import datetime
 
 from msgspec.structs import replace
 
-from ..model.errors import InexistentItem
+from ..model.errors import DuplicateResource, InexistentItem
 from ..model.job import JobRecord, JobState
+from .catalog import Catalog
+from .history import History
+from .options import HistoryOptions, Holds, Limits
 from .pending import PendingQueue
 from .states import Move, moved
 
@@ -19,13 +21,14 @@ from .states import Move, moved
 class JobsRegistry:
     """The records by id, the queue of those that wait, and the history of those that ended."""
 
-    def __init__(self, *, history_size: int) -> None:
-        self._history_size = history_size
+    def __init__(self, history: HistoryOptions, limits: Limits | None = None) -> None:
+        self.history = History(history)
+        self.catalog = Catalog()
+        self.holds = Holds()
         self._records: dict[str, JobRecord] = {}
-        self._sorted_ids: list[str] = []
-        self._queue = PendingQueue()
-        self._completed: dict[str, None] = {}
-        """Ids in the order of completion."""
+        self._queue = PendingQueue(limits)
+        self._keys: dict[str, str] = {}
+        """Unique keys, and the ids of their jobs."""
         self._counts = dict.fromkeys(JobState, 0)
         self._next_sequence = 1
 
@@ -45,9 +48,26 @@ class JobsRegistry:
             raise InexistentItem(f"No job found with this id: {job_id}")
         return record
 
+    def find_twin(self, unique_key: str, request_digest: str) -> JobRecord | None:
+        """Return the job that was submitted with this key, or None.
+
+        Raises DuplicateResource if its request was another one.
+        """
+        job_id = self._keys.get(unique_key)
+        if job_id is None:
+            return None
+        record = self._records[job_id]
+        if record.request_digest != request_digest:
+            raise DuplicateResource(f"Another request had the same unique key, see job {job_id}")
+        return record
+
     def records(self) -> list[JobRecord]:
         """Return all jobs, sorted by id."""
-        return list(map(self._records.__getitem__, self._sorted_ids))
+        return self.pick(self.catalog.ids())
+
+    def pick(self, job_ids: Iterable[str]) -> list[JobRecord]:
+        """Return the jobs with these ids, which are all here."""
+        return list(map(self._records.__getitem__, job_ids))
 
     def count(self, state: JobState) -> int:
         """Return the number of jobs in a state, without looking at each."""
@@ -57,7 +77,7 @@ class JobsRegistry:
         """Insert or replace a job. One that is not pending leaves the queue; `enqueue` is apart."""
         old = self._records.get(record.id)
         if old is None:
-            insort(self._sorted_ids, record.id)
+            self.catalog.add(record)
         self._place(old, record)
 
     def enqueue(self, record: JobRecord) -> None:
@@ -68,9 +88,14 @@ class JobsRegistry:
         """Keep a job from being started while something else is decided about it."""
         self._queue.discard(job_id)
 
-    def start_best(self, now: datetime) -> JobRecord | None:
-        """Move the best job that waits to Running and return it; None if nobody waits."""
-        job_id = self._queue.pop()
+    def hold_lanes(self, holds: Holds) -> None:
+        """Keep the jobs of these types and destinations from being started, and no others."""
+        self.holds = holds
+        self._queue.hold(holds)
+
+    def start_best(self, now: datetime, types: Set[str] | None = None) -> JobRecord | None:
+        """Move the best job of these types (None: any) that may run to Running; None if there is none."""
+        job_id = self._queue.pop(types)
         if job_id is None:
             return None
         record = moved(self._records[job_id], Move.START, now)
@@ -80,42 +105,63 @@ class JobsRegistry:
     def remove(self, job_id: str) -> JobRecord:
         """Forget a job and return what it was."""
         record = self._records.pop(job_id)
-        del self._sorted_ids[bisect_left(self._sorted_ids, job_id)]
+        self.catalog.remove(record)
         self._counts[record.state] -= 1
-        self._completed.pop(job_id, None)
+        self.history.discard(record)
         self._queue.discard(job_id)
+        if record.unique_key is not None and self._keys.get(record.unique_key) == job_id:
+            del self._keys[record.unique_key]
         return record
 
     def trim(self) -> list[JobRecord]:
-        """Forget the jobs beyond the limit of the history, oldest completion first, and return them."""
-        surplus = max(len(self._completed) - self._history_size, 0)
-        return [self.remove(next(iter(self._completed))) for _ in range(surplus)]
+        """Forget the jobs beyond the limits of the history, earliest end first, and return them."""
+        return [self.remove(job_id) for job_id in self.history.surplus()]
 
-    def restore(self, records: Iterable[JobRecord], now: datetime) -> None:
-        """Fill the empty registry with what an earlier process saved.
+    def expire(self, now: datetime) -> list[JobRecord]:
+        """Forget the jobs that ended too long ago, and return them."""
+        return [self.remove(job_id) for job_id in self.history.expired(now)]
 
-        What was pending, running or waiting for a retry is pending; what it ran since its last saved
-        boundary does not count.
+    def restore(self, records: Iterable[JobRecord], now: datetime) -> list[JobRecord]:
+        """Fill the empty registry with what an earlier process saved; return what waits for its retry.
+
+        What was pending or running is pending, also if the time of its retry has come; what it ran since its
+        last saved boundary does not count.
         """
         assert not self._records
+        delayed = []
         for saved in sorted(records, key=lambda record: record.changed):
-            record = moved(replace(saved, running_since=None), Move.INTERRUPT, now)
+            record = saved if saved.running_since is None else replace(saved, running_since=None)
+            record = moved(record, Move.INTERRUPT, now)
+            if record.retry_at is not None and record.retry_at <= now:
+                record = moved(record, Move.WAKE, now)
             self._place(self._records.get(record.id), record)
             self._next_sequence = max(self._next_sequence, record.sequence + 1)
             if record.state is JobState.PENDING:
                 self._queue.add(record)
-        self._sorted_ids = sorted(self._records)
+            elif record.state is JobState.RETRY:
+                delayed.append(record)
+        self.catalog.add_all(self._records.values())
+        return delayed
 
     def _place(self, old: JobRecord | None, record: JobRecord) -> None:
         self._records[record.id] = record
-        if old is not None and old.state is record.state:
+        if old is None:
+            if record.unique_key is not None:
+                self._keys[record.unique_key] = record.id
+        elif old.state is record.state:
             return
-        if old is not None:
-            self._counts[old.state] -= 1
+        else:
+            self._leave(old)
         self._counts[record.state] += 1
         if record.state is not JobState.PENDING:
             self._queue.discard(record.id)
+        if record.state is JobState.RUNNING:
+            self._queue.enter(record)
         if record.state.is_completed:
-            self._completed[record.id] = None
-        else:
-            self._completed.pop(record.id, None)
+            self.history.put(record)
+
+    def _leave(self, record: JobRecord) -> None:
+        self._counts[record.state] -= 1
+        self.history.discard(record)
+        if record.state is JobState.RUNNING:
+            self._queue.leave(record)

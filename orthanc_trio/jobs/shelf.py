@@ -29,6 +29,7 @@ class Shelf:
 
     def __init__(self, limits: OutputLimits) -> None:
         self._limits = limits
+        self._age = timedelta(seconds=limits.age_s)
         self._items: dict[str, _Item] = {}
         self._size = 0
 
@@ -62,20 +63,19 @@ class Shelf:
 
     def take_expired(self, now: datetime) -> list[str]:
         """Take off the files that are too old, and return them."""
-        expired = [file for file, item in self._items.items() if now >= self._end_of(item)]
+        if not self._limits.age_s:
+            return []
+        born_before = now - self._age
+        expired = [file for file, item in self._items.items() if item.finished <= born_before]
         for file in expired:
             self.discard(file)
         return expired
 
     def next_expiry(self) -> datetime | None:
         """Return when the first file gets too old; None if none ever does."""
-        if not self._limits.age_s:
+        if not self._limits.age_s or not self._items:
             return None
-        return min(map(self._end_of, self._items.values()), default=None)
-
-    def _end_of(self, item: _Item) -> datetime:
-        age_s = self._limits.age_s
-        return item.finished + timedelta(seconds=age_s) if age_s else _NEVER
+        return min(item.finished for item in self._items.values()) + self._age
 
     def _is_too_many(self) -> bool:
         return len(self._items) > self._limits.files

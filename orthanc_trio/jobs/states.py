@@ -31,6 +31,7 @@ class Move(Enum):
     RESUME = "resume"
     CANCEL = "cancel"
     RESUBMIT = "resubmit"
+    """A failed job begins anew; one that waits for its retry goes on now."""
     INTERRUPT = "interrupt"
     """The process that held the job ends, or has ended."""
 
@@ -49,7 +50,8 @@ TRANSITIONS: Final[dict[tuple[JobState, Move], JobState]] = {
     (JobState.RETRY, Move.WAKE): JobState.PENDING,
     (JobState.RETRY, Move.PAUSE): JobState.PAUSED,
     (JobState.RETRY, Move.CANCEL): JobState.FAILURE,
-    (JobState.RETRY, Move.INTERRUPT): JobState.PENDING,
+    (JobState.RETRY, Move.RESUBMIT): JobState.PENDING,
+    (JobState.RETRY, Move.INTERRUPT): JobState.RETRY,
     (JobState.PAUSED, Move.PAUSE): JobState.PAUSED,
     (JobState.PAUSED, Move.RESUME): JobState.PENDING,
     (JobState.PAUSED, Move.CANCEL): JobState.FAILURE,
@@ -104,8 +106,8 @@ def _consequences(record: JobRecord, move: Move, now: datetime) -> dict[str, Any
             return fields if record.cursor is not None else fields | {"done": 0.0, "total": 0.0}
         case Move.CANCEL:
             return {"fault": JobFault(code=ErrorCode.CANCELED_JOB)}
-        case Move.RESUBMIT:
-            return {"cursor": None, "runtime_s": 0.0}
+        case Move.RESUBMIT if record.state is JobState.FAILURE:
+            return {"cursor": None, "runtime_s": 0.0, "attempt": 1, "last_error": ""}
         case _:
             return {}
 

@@ -4,6 +4,7 @@ A media ends with a DICOMDIR, whose contents worker processes read from the file
 Source: POST /studies/{id}/archive, /studies/{id}/media, /tools/create-archive, /tools/create-media.
 """
 
+from collections import deque
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
@@ -12,16 +13,22 @@ import trio
 
 from ..jobs.kind import JobKind
 from ..model.job import Continue, Done, JobOutput
-from .archive_files import remove
-from .archive_pack import LeafOptions
-from .archive_plan import ArchiveArgs, ArchivePlan, measure, plan_archive, plan_media
+from ..zipfmt import dos_time
+from .archive_checksum import Checksums
+from .archive_files import remove, send
+from .archive_pack import LeafOptions, PackOptions
+from .archive_plan import ArchiveArgs, ArchivePlan, plan_archive, plan_media, survey
 from .archive_step import ArchiveStep, ArchiveThreads, Context
+from .archive_transcode import Transcoding
+from .archive_whole import is_small, make_whole, write_whole
 from .archive_writer import ArchiveCursor, ArchivePaths
 from .bundle import KindServices
 
 __all__ = ["make_kinds", "ArchiveKind", "ArchiveArgs"]
 
 _MEGABYTE = 1 << 20
+_EARLY_PLANS = 64
+"""So many plans are kept from the check for the job that follows; those of the others are made anew."""
 
 
 def make_kinds(services: KindServices) -> Iterable[JobKind[Any, Any, Any]]:
@@ -47,22 +54,40 @@ class ArchiveKind:
         self._is_media = is_media
         self._services = services
         self._threads = threads
+        self._plan_of = plan_media if is_media else plan_archive
+        self._checksums = Checksums()
+        self._early_plans: deque[tuple[ArchiveArgs, ArchivePlan]] = deque(maxlen=_EARLY_PLANS)
+
+    def destination(self, args: ArchiveArgs) -> str | None:  # noqa: ARG002 - of the seam
+        """Return None: an archive goes nowhere."""
+        return None
+
+    def resources(self, args: ArchiveArgs) -> tuple[str, ...]:
+        """Return what the archive was asked of."""
+        return args.resources
 
     async def check(self, args: ArchiveArgs) -> dict[str, Any]:
-        """Measure what the archive will hold. Raises InexistentItem or UnknownResource, see `measure`."""
-        instances, size = await self._services.index.read(partial(measure, args=args))
+        """Measure what the archive will hold. Raises InexistentItem or UnknownResource, see `survey`."""
+        look = partial(survey, args=args, plan=self._plan_of)
+        instances, size, plan = await self._services.index.read(look)
+        if plan is not None:
+            self._early_plans.append((args, plan))
         return {
             "Description": "REST API",
             "InstancesCount": instances,
             **_size_content("UncompressedSize", size),
             **_size_content("ArchiveSize", 0),
             "Utf8": args.utf8,
+            **_transcoding_content(args),
         }
 
     async def plan(self, context: Context, args: ArchiveArgs) -> ArchivePlan:  # noqa: ARG002 - of the seam
         """List the members in their order, with their names."""
-        plan = plan_media if self._is_media else plan_archive
-        return await self._services.index.read(partial(plan, args=args))
+        for early in self._early_plans:
+            if early[0] == args:
+                self._early_plans.remove(early)
+                return early[1]
+        return await self._services.index.read(partial(self._plan_of, args=args))
 
     def start(self, plan: ArchivePlan) -> ArchiveCursor:  # noqa: ARG002 - of the seam
         """Begin with the first member."""
@@ -71,37 +96,84 @@ class ArchiveKind:
     async def step(
         self, context: Context, args: ArchiveArgs, plan: ArchivePlan, cursor: ArchiveCursor
     ) -> Continue[ArchiveCursor] | Done:
-        """Append some members; the last step also the DICOMDIR and the central directory.
+        """Append some members; the last step also the DICOMDIR, the manifest and the central directory.
 
         Safe to repeat and to cancel. Starts over if the file is shorter than the cursor says. Passes over an
         instance that has vanished. Raises FullStorage, CannotWriteFile also if the reader of a stream has
-        left, and BadFileFormat for a file that a DICOMDIR cannot tell of.
+        left, and BadFileFormat for a file that a DICOMDIR cannot tell of. What cannot be transcoded goes in
+        as it is.
         """
-        now = self._services.now()
+        options = self._pack_options(args)
+        if args.transcode is None and is_small(plan, options) and cursor == ArchiveCursor():
+            size = await self._make_whole(context, plan, options)
+            return _done(context, args, ArchiveCursor(offset=size))
         step = ArchiveStep(
             self._services,
             self._threads,
             context,
             plan=plan,
             cursor=cursor,
-            leaf_options=LeafOptions(args.is_extended, now) if self._is_media else None,
-            now=now,
+            options=options,
+            checksums=self._checksums,
+            transcoding=self._transcoding(args),
         )
         after, has_ended = await step.run()
-        content = _size_content("ArchiveSize", after.offset)
-        if not has_ended:
-            return Continue(after, after.next, len(plan.members) + 1, content)
-        return Done(content, () if context.sink is not None else (_output(context, args, after.offset),))
+        if has_ended:
+            return _done(context, args, after)
+        return Continue(after, after.next, len(plan.members) + 1, _content(after))
+
+    def _transcoding(self, args: ArchiveArgs) -> Transcoding | None:
+        if args.transcode is None:
+            return None
+        quality = self._services.lossy_quality if args.lossy_quality is None else args.lossy_quality
+        return Transcoding(args.transcode, quality)
+
+    def _pack_options(self, args: ArchiveArgs) -> PackOptions:
+        now = self._services.now()
+        return PackOptions(
+            dos_time(now.astimezone()),
+            leaves=LeafOptions(args.is_extended, now) if self._is_media else None,
+            has_manifest=args.has_manifest,
+        )
+
+    async def _make_whole(self, context: Context, plan: ArchivePlan, options: PackOptions) -> int:
+        """Make a small archive and return its size."""
+        storage, is_synchronous = self._services.storage, self._services.is_synchronous
+        if context.sink is not None:
+            chunks = await storage.run(partial(make_whole, plan=plan, options=options))
+            await send(context.sink, chunks)
+            return sum(map(len, chunks))
+        path = ArchivePaths(context.output_path).archive
+        return await storage.run(
+            partial(write_whole, plan=plan, options=options, path=path, is_synchronous=is_synchronous)
+        )
 
     async def discard(self, context: Context, args: ArchiveArgs) -> None:  # noqa: ARG002 - of the seam
         """Remove the files of the job. Safe to repeat."""
         paths = ArchivePaths(context.output_path)
-        files = (paths.archive, paths.records, paths.leaves, paths.dicomdir)
+        files = (paths.archive, paths.records, paths.leaves, paths.dicomdir, paths.manifest)
         await trio.to_thread.run_sync(remove, files, limiter=self._threads.writing)
 
 
 def _size_content(key: str, size: int) -> dict[str, Any]:
     return {key: str(size), f"{key}MB": size // _MEGABYTE}
+
+
+def _transcoding_content(args: ArchiveArgs) -> dict[str, Any]:
+    wishes = {"Transcode": args.transcode, "LossyQuality": args.lossy_quality}
+    return {key: value for key, value in wishes.items() if value is not None}
+
+
+def _content(cursor: ArchiveCursor) -> dict[str, Any]:
+    content = _size_content("ArchiveSize", cursor.offset)
+    if cursor.refused_count:
+        content |= {"NotTranscoded": cursor.refused, "NotTranscodedCount": cursor.refused_count}
+    return content
+
+
+def _done(context: Context, args: ArchiveArgs, cursor: ArchiveCursor) -> Done:
+    outputs = () if context.sink is not None else (_output(context, args, cursor.offset),)
+    return Done(_content(cursor), outputs)
 
 
 def _output(context: Context, args: ArchiveArgs, size: int) -> JobOutput:

@@ -13,13 +13,18 @@ from msgspec import Struct
 from .. import zipfmt
 from ..dicom.media import NeedMoreData, make_leaf
 from ..model.errors import BadFileFormat, InexistentFile
+from ..services.transcoding import MAX_FILE_BYTES
+from ..storage.content import DeflatedBlob
+from .archive_checksum import member_row
 from .archive_media import frame
+from .archive_member import copy_deflated
 
 UNIT_BYTES = 1 << 20
 _UNIT_MEMBERS = 256
+_FIRST_MEMBERS = 16  # so that a reader who waits soon gets something
 _SMALL_BYTES = 32 << 10
 _MAX_HEAD_BYTES = 64 << 20
-STREAMED_BYTES = 32 << 20
+STREAMED_BYTES = 16 << 20
 """Members above this size are not kept in memory as a whole."""
 
 
@@ -32,17 +37,22 @@ class Readable(Protocol):
 
 
 class Source(Struct, frozen=True):
-    """Where a member comes from, and its name in the ZIP."""
+    """Where a member comes from, and its name in the ZIP; `uid` is for the manifest.
+
+    `id` is the instance's if the member is to be transcoded.
+    """
 
     path: str
     blob: Readable
     size: int
     is_compressed: bool = False
+    uid: str = ""
+    id: str = ""
 
     @property
     def is_streamed(self) -> bool:
         """Whether the member is too large to be packed as a whole."""
-        return self.size > STREAMED_BYTES
+        return self.size > (MAX_FILE_BYTES if self.id else STREAMED_BYTES)
 
 
 class Batch(Struct, frozen=True):
@@ -86,31 +96,49 @@ class LeafOptions(Struct, frozen=True):
     now: datetime
 
 
+class PackOptions(Struct, frozen=True):
+    """What is made of members besides the ZIP. `time` is theirs, as DOS writes it."""
+
+    time: int
+    leaves: LeafOptions | None = None
+    has_manifest: bool = False
+
+
 class PackedBatch(Struct, frozen=True):
-    """The members of a batch; None stands for one whose file has vanished. Of a media also their leaves."""
+    """The members of a batch; None stands for one whose file has vanished.
+
+    Of a media also their leaves, and their rows for the manifest.
+    """
 
     batch: Batch
     members: tuple[zipfmt.Packed | None, ...]
     leaves: tuple[bytes, ...] = ()
+    rows: tuple[bytes, ...] = ()
 
 
 class PackedPart(Struct, frozen=True):
-    """A part of a streamed member; no piece if its file has vanished. Of a media also its leaf."""
+    """A part of a streamed member; no piece if its file has vanished.
+
+    Of a media also its leaf; `data` is the input, for the checksum in a manifest.
+    """
 
     part: Part
     piece: zipfmt.Piece | None
     leaves: tuple[bytes, ...] = ()
+    data: bytes | None = None
 
 
 def cut(sources: Sequence[Source], position: int = 0) -> Iterator[Unit]:
     """Cut members into units, in order; `position` is how much of the first (a streamed one) is done."""
     batch: list[Source] = []
     size = 0
+    most_members = _FIRST_MEMBERS
     for source in sources:
-        is_full = len(batch) == _UNIT_MEMBERS or size + source.size > UNIT_BYTES
+        is_full = len(batch) == most_members or size + source.size > UNIT_BYTES
         if batch and (is_full or source.is_streamed):
             yield Batch(tuple(batch))
             batch, size = [], 0
+            most_members = min(4 * most_members, _UNIT_MEMBERS)
         if source.is_streamed:
             yield from _parts(source, position)
         else:
@@ -126,41 +154,54 @@ def _parts(source: Source, position: int) -> Iterator[Part]:
         yield Part(source, offset, min(UNIT_BYTES, source.size - offset))
 
 
-def pack(unit: Unit, time: int, leaf_options: LeafOptions | None = None) -> PackedBatch | PackedPart:
-    """Read and compress a unit; with `leaf_options` read also what a DICOMDIR tells of its members.
+def pack(unit: Unit, options: PackOptions) -> PackedBatch | PackedPart:
+    """Read and compress a unit; read also what a DICOMDIR tells of its members, and their checksums.
 
     Blocks; releases the GIL for the most part. Raises BadFileFormat for a file that no DICOMDIR can tell of.
     """
     if isinstance(unit, Part):
-        return _pack_part(unit, leaf_options)
+        return _pack_part(unit, options)
     members: list[zipfmt.Packed | None] = []
     leaves: list[bytes] = []
+    rows: list[bytes] = []
     for source in unit.sources:
-        data = _read(source, 0, None)
-        if data is None:
+        packed = _pack_whole(source, options)
+        if packed is None:
             members.append(None)
             continue
-        members.append(zipfmt.pack(source.path, data, time, is_compressed=source.is_compressed))
-        if leaf_options:
-            leaves.append(_leaf(source, data, len(data), leaf_options))
-    return PackedBatch(unit, tuple(members), tuple(leaves))
+        member, data = packed
+        members.append(member)
+        if options.leaves:
+            leaves.append(_leaf(source, data, len(data), options.leaves))
+        if options.has_manifest:
+            rows.append(member_row(source.path, source.uid, data))
+    return PackedBatch(unit, tuple(members), tuple(leaves), tuple(rows))
 
 
-def _pack_part(part: Part, leaf_options: LeafOptions | None) -> PackedPart:
-    data = _read(part.source, part.offset, part.size)
-    if data is None or len(data) != part.size:
-        return PackedPart(part, None)
-    piece = zipfmt.deflate_piece(data, is_last=part.is_last)
-    if leaf_options is None or part.offset:
-        return PackedPart(part, piece)
-    return PackedPart(part, piece, (_leaf(part.source, data, part.source.size, leaf_options),))
-
-
-def _read(source: Source, offset: int, size: int | None) -> bytes | None:
+def _pack_whole(source: Source, options: PackOptions) -> tuple[zipfmt.Packed, bytes] | None:
+    """Return the member and, if the options need it, its content; None if its file has vanished."""
     try:
-        return source.blob.read(offset, size)
+        if isinstance(source.blob, DeflatedBlob):
+            member = copy_deflated(source.path, source.blob, options.time)
+            return member, source.blob.read() if options.leaves or options.has_manifest else b""
+        data = source.blob.read()
     except InexistentFile:
         return None
+    return zipfmt.pack(source.path, data, options.time, is_compressed=source.is_compressed), data
+
+
+def _pack_part(part: Part, options: PackOptions) -> PackedPart:
+    try:
+        data = part.source.blob.read(part.offset, part.size)
+    except InexistentFile:
+        return PackedPart(part, None)
+    if len(data) != part.size:
+        return PackedPart(part, None)
+    piece = zipfmt.deflate_piece(data, is_last=part.is_last)
+    leaves: tuple[bytes, ...] = ()
+    if options.leaves and not part.offset:
+        leaves = (_leaf(part.source, data, part.source.size, options.leaves),)
+    return PackedPart(part, piece, leaves, data if options.has_manifest else None)
 
 
 def _leaf(source: Source, head: bytes, total: int, options: LeafOptions) -> bytes:

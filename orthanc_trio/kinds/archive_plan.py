@@ -4,7 +4,7 @@ Functions of a read transaction: they run on a thread of the index.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -19,13 +19,17 @@ from ..dicom.archive_names import (
     series_folder,
     study_folder,
 )
-from ..index.transaction import ReadTransaction
+from ..index.transaction import MainTags, ReadTransaction
 from ..model.errors import InexistentItem, UnknownResource
-from ..model.resource import Facts, LeafInstance, ResourceLevel
+from ..model.resource import Attachment, Compression, LeafInstance, ResourceLevel
 
 _MODALITY = "0008,0060"
 # Pixels that a codec has packed do not shrink again: JPEG families and video, deflated datasets and frames.
 _PACKED_SYNTAXES = ("1.2.840.10008.1.2.4.", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.8.")
+
+SMALL_INSTANCES = 64
+SMALL_BYTES = 4 << 20
+"""An archive within these limits is planned at once, and made in one hop to a thread: see `archive_whole`."""
 
 SeriesPath = tuple[str, str, str]
 
@@ -49,16 +53,36 @@ class ArchiveArgs(Struct, frozen=True, kw_only=True):
     """Keep characters beyond ASCII in the names of folders."""
     filename: str = "Archive.zip"
     """The name that the download is to have."""
+    has_manifest: bool = False
+    """End with a list of the members and their checksums."""
+    transcode: str | None = None
+    """The transfer syntax that all members are to have."""
+    lossy_quality: int | None = None
+    """1 to 100, if `transcode` loses something; None for the default."""
+
+
+class Deflated(Struct, frozen=True, array_like=True):
+    """A file that is stored as a raw deflate stream of `size` bytes; `crc32` is that of its content."""
+
+    size: int
+    crc32: int
 
 
 class Member(Struct, frozen=True, array_like=True):
-    """One file of the archive: `folder` is a position in the plan's list, `size` in bytes."""
+    """One file of the archive: `folder` is a position in the plan's list, `size` in bytes uncompressed.
+
+    `uid` is its SOP Instance UID, if there will be a manifest; `id` is the instance's, if it is to be
+    transcoded.
+    """
 
     folder: int
     name: str
     key: str
     size: int
     is_compressed: bool
+    uid: str = ""
+    id: str = ""
+    deflated: Deflated | None = None
 
 
 class ArchivePlan(Struct, frozen=True):
@@ -89,19 +113,28 @@ def measure(tx: ReadTransaction, args: ArchiveArgs) -> tuple[int, int]:
     return sum(each.instances for each in found), sum(each.uncompressed_size for each in found)
 
 
+def survey(
+    tx: ReadTransaction, args: ArchiveArgs, plan: Callable[[ReadTransaction, ArchiveArgs], ArchivePlan]
+) -> tuple[int, int, ArchivePlan | None]:
+    """Return what `measure` does, and the plan of a small archive. Raises as `measure`."""
+    instances, size = measure(tx, args)
+    is_small = instances <= SMALL_INSTANCES and size <= SMALL_BYTES
+    return instances, size, plan(tx, args) if is_small else None
+
+
 def plan_archive(tx: ReadTransaction, args: ArchiveArgs) -> ArchivePlan:
     """Plan a ZIP with a tree of folders. What vanished since the submission is passed over."""
     tree = _leaves_by_series(tx, args.resources)
     ids = {id for path, _ in tree for id in path}
-    facts = {each.id: each for each in tx.facts_of(sorted(ids))}
-    folders = _Folders(facts, layout_of(args.level, is_post=args.is_post), utf8=args.utf8)
+    tags = tx.tags_of(sorted(ids))
+    folders = _Folders(tags, layout_of(args.level, is_post=args.is_post), utf8=args.utf8)
     paths: list[str] = []
     members: list[Member] = []
     for series, leaves in tree:
         paths.append(folders.path(series))
         numbers = [(leaf.id, leaf.instance_number) for leaf in leaves]
-        for position, name in file_names(facts[series[2]].tags.get(_MODALITY, ""), numbers):
-            members.append(_member(leaves[position], len(paths) - 1, name))
+        for position, name in file_names(tags[series[2]].own.get(_MODALITY, ""), numbers):
+            members.append(_member(args, leaves[position], len(paths) - 1, name))
     return ArchivePlan(tuple(paths), tuple(members))
 
 
@@ -112,22 +145,41 @@ def plan_media(tx: ReadTransaction, args: ArchiveArgs) -> ArchivePlan:
         for _, leaves in _leaves_by_series(tx, args.resources)
         for position, _ in file_names("", [(leaf.id, leaf.instance_number) for leaf in leaves])
     ]
-    members = [_member(leaf, 0, media_file_name(position)) for position, leaf in enumerate(ordered)]
+    members = [_member(args, leaf, 0, media_file_name(position)) for position, leaf in enumerate(ordered)]
     return ArchivePlan(("IMAGES/",), tuple(members))
 
 
-def _member(leaf: LeafInstance, folder: int, name: str) -> Member:
+def _member(args: ArchiveArgs, leaf: LeafInstance, folder: int, name: str) -> Member:
     return Member(
         folder=folder,
         name=name,
         key=leaf.attachment.uuid,
-        size=leaf.attachment.size,
-        is_compressed=leaf.transfer_syntax.startswith(_PACKED_SYNTAXES),
+        size=leaf.attachment.uncompressed_size,
+        deflated=_deflated(leaf.attachment),
+        is_compressed=is_packed(leaf.transfer_syntax),
+        uid=leaf.sop_instance_uid if args.has_manifest else "",
+        id=leaf.id if args.transcode not in (None, leaf.transfer_syntax) else "",
     )
 
 
+def _deflated(attachment: Attachment) -> Deflated | None:
+    if attachment.compression == Compression.NONE:
+        return None
+    return Deflated(attachment.size, attachment.crc32)
+
+
+def is_packed(transfer_syntax: str) -> bool:
+    """Whether files of a transfer syntax do not become smaller in a ZIP."""
+    return transfer_syntax.startswith(_PACKED_SYNTAXES)
+
+
 def _without_repetition(tx: ReadTransaction, ids: Sequence[str]) -> list[str]:
-    """Drop what is unknown, what lies below another one, and all but the first of equal non-instances."""
+    """Drop what lies below another one, and all but the first of equal non-instances.
+
+    Of several also what is unknown.
+    """
+    if len(ids) == 1:
+        return list(ids)
     given = set(ids)
     kept: list[str] = []
     seen: set[str] = set()
@@ -152,8 +204,8 @@ def _leaves_by_series(tx: ReadTransaction, ids: Sequence[str]) -> list[tuple[Ser
 class _Folders:
     """Names the folders of one archive: each resource once, each name once within its parent."""
 
-    def __init__(self, facts: Mapping[str, Facts], layout: Layout, *, utf8: bool) -> None:
-        self._facts = facts
+    def __init__(self, tags: Mapping[str, MainTags], layout: Layout, *, utf8: bool) -> None:
+        self._tags = tags
         self._layout = layout
         self._utf8 = utf8
         self._paths: dict[tuple[str, ...], str] = {}
@@ -165,8 +217,8 @@ class _Folders:
         folder = ""
         if self._layout is not Layout.SERIES:
             folder = self._enter(folder, (patient,), patient_folder, self._patient_tags(patient, study))
-            folder = self._enter(folder, (patient, study), study_folder, self._facts[study].tags)
-        return self._enter(folder, path, series_folder, self._facts[series].tags)
+            folder = self._enter(folder, (patient, study), study_folder, self._tags[study].own)
+        return self._enter(folder, path, series_folder, self._tags[series].own)
 
     def _enter(self, parent: str, path: tuple[str, ...], name_of: _NameOf, tags: Mapping[str, str]) -> str:
         if path not in self._paths:
@@ -176,5 +228,5 @@ class _Folders:
 
     def _patient_tags(self, patient: str, study: str) -> Mapping[str, str]:
         if self._layout is Layout.PATIENT:
-            return self._facts[patient].tags
-        return self._facts[study].patient_tags or {}
+            return self._tags[patient].own
+        return self._tags[study].patient

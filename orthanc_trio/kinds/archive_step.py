@@ -2,26 +2,31 @@
 
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
 from functools import partial
 
 import trio
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ..jobs.kind import StepContext
 from ..storage.area import Blob, StorageArea
-from ..zipfmt import dos_time
+from .archive_checksum import Checksums
 from .archive_files import BytesLost, LocalBlob
+from .archive_manifest import NAME as MANIFEST
+from .archive_manifest import Manifest
 from .archive_media import write_directory
-from .archive_pack import LeafOptions, PackedBatch, PackedPart, Source, Unit, cut, pack
-from .archive_pipeline import run_in_order
+from .archive_member import open_member
+from .archive_pack import PackedBatch, PackedPart, PackOptions, Source, Unit, cut, pack
+from .archive_pipeline import Window, run_in_order
 from .archive_plan import ArchivePlan, Member
+from .archive_transcode import NAMED_REFUSALS, Transcoder, Transcoding
 from .archive_writer import ArchiveCursor, ArchivePaths, ArchiveWriter
 from .bundle import KindServices
 
 _STEP_SECONDS = 0.25
 _STEP_BYTES = 32 << 20
 _STEP_MEMBERS = 4096
+_WINDOW_BYTES = 24 << 20
 
 Context = StepContext[ArchiveCursor]
 
@@ -36,9 +41,9 @@ class ArchiveThreads(Struct, frozen=True):
 
 
 class ArchiveStep:
-    """One step of an archive, or of a media if `leaf_options` are given.
+    """One step of an archive, or of a media if `options` has those of leaves.
 
-    Safe to repeat and to cancel: what it leaves unfinished, the next one cuts away. `now` is in UTC.
+    Safe to repeat and to cancel: what it leaves unfinished, the next one cuts away.
     """
 
     def __init__(
@@ -49,24 +54,41 @@ class ArchiveStep:
         *,
         plan: ArchivePlan,
         cursor: ArchiveCursor,
-        leaf_options: LeafOptions | None,
-        now: datetime,
+        options: PackOptions,
+        checksums: Checksums,
+        transcoding: Transcoding | None = None,
     ) -> None:
         self._services = services
         self._threads = threads
         self._context = context
         self._plan = plan
         self._cursor = cursor
-        self._leaf_options = leaf_options
-        self._time = dos_time(now.astimezone())
+        self._options = options
+        self._checksums = checksums
+        self._transcoder = None
+        if transcoding is not None:
+            self._transcoder = Transcoder(transcoding, context.in_worker, threads.packing)
+        paths = ArchivePaths(context.output_path)
+        self._manifest = self._make_manifest(paths) if options.has_manifest else None
         self._writer = ArchiveWriter(
-            ArchivePaths(context.output_path),
+            paths,
             cursor,
             sink=context.sink,
-            time=self._time,
+            manifest=self._manifest,
+            time=options.time,
             is_synchronous=services.is_synchronous,
             limiter=threads.writing,
         )
+
+    def _make_manifest(self, paths: ArchivePaths) -> Manifest:
+        cursor = self._cursor
+        checksum = self._checksums.find(self._context.job_id, cursor.next, self._position)
+        return Manifest(lambda: paths.manifest, cursor.manifest_size, checksum)
+
+    @property
+    def _position(self) -> int:
+        """How much of the first member, a streamed one, is done."""
+        return self._cursor.open.position if self._cursor.open else 0
 
     async def run(self) -> tuple[ArchiveCursor, bool]:
         """Append some members, and the end of the archive if these were the last.
@@ -79,14 +101,29 @@ class ArchiveStep:
             await writer.open()
             await self._pack_members()
             if writer.next < len(self._plan.members):
-                return await writer.save(), False
-            if self._leaf_options is not None:
+                return await self._save(), False
+            if self._options.leaves is not None:
                 await self._pack_directory()
-            return await writer.finish(), True
+            if self._options.has_manifest:
+                await self._pack_manifest()
+            return self._with_refusals(await writer.finish()), True
         except BytesLost:
             return ArchiveCursor(), False
         finally:
             writer.close()
+
+    async def _save(self) -> ArchiveCursor:
+        cursor = await self._writer.save()
+        if self._manifest is not None:
+            self._checksums.keep(self._context.job_id, cursor.next, self._manifest.checksum)
+        return self._with_refusals(cursor)
+
+    def _with_refusals(self, cursor: ArchiveCursor) -> ArchiveCursor:
+        if self._transcoder is None:
+            return cursor
+        before, new = self._cursor, self._transcoder.refused
+        named = (*before.refused, *new)[:NAMED_REFUSALS]
+        return replace(cursor, refused=named, refused_count=before.refused_count + len(new))
 
     async def _pack_members(self) -> None:
         members = _members_of_step(self._plan, self._cursor.next)
@@ -94,11 +131,10 @@ class ArchiveStep:
             return
         blobs = await self._services.storage.run(partial(_open_blobs, members=members))
         sources = [
-            Source(self._plan.path(member), blob, member.size, member.is_compressed)
+            Source(self._plan.path(member), blob, member.size, member.is_compressed, member.uid, member.id)
             for member, blob in zip(members, blobs, strict=True)
         ]
-        position = self._cursor.open.position if self._cursor.open else 0
-        await self._append(_bounded(cut(sources, position)), self._leaf_options)
+        await self._append(_bounded(cut(sources, self._position)), self._options)
 
     async def _pack_directory(self) -> None:
         paths = self._writer.paths
@@ -106,17 +142,31 @@ class ArchiveStep:
         uid = f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, self._context.job_id).int}"
         leaves_size = await self._writer.save_leaves()
         size = await self._context.in_worker(write_directory, paths.leaves, leaves_size, paths.dicomdir, uid)
-        await self._append(cut([Source("DICOMDIR", LocalBlob(paths.dicomdir, size), size)]))
+        source = Source("DICOMDIR", LocalBlob(paths.dicomdir, size), size, uid=uid)
+        await self._append(cut([source]), replace(self._options, leaves=None))
 
-    async def _append(self, units: Iterable[Unit], leaf_options: LeafOptions | None = None) -> None:
+    async def _pack_manifest(self) -> None:
+        size = await self._writer.save_manifest()
+        source = Source(MANIFEST, LocalBlob(self._writer.paths.manifest, size), size)
+        await self._append(cut([source]), PackOptions(self._options.time))
+
+    async def _append(self, units: Iterable[Unit], options: PackOptions) -> None:
         threads = self._threads
 
         async def make(unit: Unit) -> PackedBatch | PackedPart:
+            if self._transcoder is not None:
+                unit = await self._transcoder.transcoded(unit)
             limiter = threads.small_packing if unit.is_small_work else threads.packing
-            return await trio.to_thread.run_sync(pack, unit, self._time, leaf_options, limiter=limiter)
+            return await trio.to_thread.run_sync(pack, unit, options, limiter=limiter)
 
         # Each thread has a unit in hand and one that waits, while others wait for those before them.
-        await run_in_order(units, make, self._writer.take, window=int(2 * threads.packing.total_tokens) + 2)
+        window = Window(int(2 * threads.packing.total_tokens) + 2, _WINDOW_BYTES)
+        await run_in_order(units, make, self._take, window=window)
+
+    async def _take(self, packed: PackedBatch | PackedPart) -> None:
+        if self._transcoder is not None:
+            self._transcoder.notice(packed)
+        await self._writer.take(packed)
 
 
 def _members_of_step(plan: ArchivePlan, start: int) -> tuple[Member, ...]:
@@ -129,7 +179,7 @@ def _members_of_step(plan: ArchivePlan, start: int) -> tuple[Member, ...]:
 
 
 def _open_blobs(area: StorageArea, members: Sequence[Member]) -> list[Blob]:
-    return [area.open(member.key, member.size) for member in members]
+    return [open_member(area, member) for member in members]
 
 
 def _bounded(units: Iterable[Unit]) -> Iterator[Unit]:

@@ -14,6 +14,7 @@ from msgspec import Struct
 from .. import zipfmt
 from ..model.errors import CannotWriteFile, InexistentFile
 from .archive_files import CHUNK_BYTES, BytesLost, GrowingFile, send, sync_folder
+from .archive_manifest import Manifest
 from .archive_pack import PackedBatch, PackedPart, Source
 
 # A hop to a thread pays off for so much, and it is not too much to keep.
@@ -41,6 +42,10 @@ class ArchiveCursor(Struct, frozen=True, omit_defaults=True):
     records_size: int = 0
     leaves_size: int = 0
     open: OpenMember | None = None
+    manifest_size: int = 0
+    refused: tuple[str, ...] = ()
+    """The first of the instances that were to be transcoded and could not be."""
+    refused_count: int = 0
 
 
 class ArchivePaths:
@@ -70,6 +75,11 @@ class ArchivePaths:
         """The DICOMDIR."""
         return self._output_path("archive-dicomdir")
 
+    @property
+    def manifest(self) -> Path:
+        """The manifest."""
+        return self._output_path("archive-manifest")
+
 
 class ArchiveWriter:
     """Appends to the archive of one job, to its file or (`sink`) to a reader, within one step.
@@ -84,6 +94,7 @@ class ArchiveWriter:
         cursor: ArchiveCursor,
         *,
         sink: trio.abc.SendChannel[bytes] | None,
+        manifest: Manifest | None,
         time: int,
         is_synchronous: bool,
         limiter: trio.CapacityLimiter,
@@ -95,6 +106,7 @@ class ArchiveWriter:
         self._count = cursor.count
         self._open_member = cursor.open
         self._sink = sink
+        self._manifest = manifest
         self._time = time
         self._is_synchronous = is_synchronous
         self._limiter = limiter
@@ -108,7 +120,8 @@ class ArchiveWriter:
 
     async def open(self) -> None:
         """Open what earlier steps have left. Raises BytesLost if the archive has to start over."""
-        if self._sink is not None and not (self._cursor.records_size or self._cursor.leaves_size):
+        cursor = self._cursor
+        if self._sink is not None and not (cursor.records_size or cursor.leaves_size or cursor.manifest_size):
             return
         try:
             await trio.to_thread.run_sync(self._open_files, limiter=self._limiter)
@@ -121,16 +134,26 @@ class ArchiveWriter:
         """Append the next unit. Raises InexistentFile if a member has vanished behind its first part."""
         chunks = self._enter_batch(packed) if isinstance(packed, PackedBatch) else self._enter_part(packed)
         self._new_leaves += packed.leaves
+        if self._manifest is not None:
+            await self._enter_rows(self._manifest, packed)
         await self._write(chunks)
 
     async def save(self) -> ArchiveCursor:
         """Return the cursor after what was taken, when it is safe to go on from there."""
         sizes = await trio.to_thread.run_sync(self._save, limiter=self._limiter)
-        return ArchiveCursor(self.next, self.offset, self._count, *sizes, self._open_member)
+        records, leaves, manifest = sizes
+        return ArchiveCursor(
+            self.next, self.offset, self._count, records, leaves, self._open_member, manifest
+        )
 
     async def save_leaves(self) -> int:
         """Have all leaves in their file, and return its size."""
         return await trio.to_thread.run_sync(self._save_leaves, limiter=self._limiter)
+
+    async def save_manifest(self) -> int:
+        """Have all rows of the manifest in their file, and return its size."""
+        assert self._manifest is not None
+        return await trio.to_thread.run_sync(self._manifest.save, limiter=self._limiter)
 
     async def finish(self) -> ArchiveCursor:
         """Write the central directory and the end."""
@@ -144,9 +167,8 @@ class ArchiveWriter:
 
     def close(self) -> None:
         """Close the files. Safe to repeat."""
-        for file in (self._archive, self._records, self._leaves):
-            if file is not None:
-                file.close()
+        for file in self._files():
+            file.close()
         self._archive = self._records = self._leaves = None
 
     def _enter_batch(self, packed: PackedBatch) -> list[bytes]:
@@ -187,6 +209,12 @@ class ArchiveWriter:
             self.next += 1
         return chunks
 
+    async def _enter_rows(self, manifest: Manifest, packed: PackedBatch | PackedPart) -> None:
+        if isinstance(packed, PackedBatch):
+            manifest.enter(packed.rows)
+        elif packed.data is not None and packed.part.source is not self._skipped:
+            await trio.to_thread.run_sync(manifest.add_part, packed.part, packed.data, limiter=self._limiter)
+
     def _enter_record(self, entry: zipfmt.Entry, offset: int) -> None:
         self._new_records.append(zipfmt.central_record(entry, offset))
         self._count += 1
@@ -214,23 +242,31 @@ class ArchiveWriter:
             self._records = GrowingFile(self.paths.records, self._cursor.records_size)
         if self._cursor.leaves_size:
             self._leaves = GrowingFile(self.paths.leaves, self._cursor.leaves_size)
+        if self._manifest is not None:
+            self._manifest.open()
+
+    def _files(self) -> list[GrowingFile | Manifest]:
+        files = (self._archive, self._records, self._leaves, self._manifest)
+        return [file for file in files if file is not None]
 
     def _flush(self) -> None:
         if self._archive is not None:
             self._archive.append(self._unwritten)
             self._unwritten = []
+            if self._is_synchronous:
+                self._archive.begin_sync()
 
-    def _save(self) -> tuple[int, int]:
+    def _save(self) -> tuple[int, int, int]:
         self._flush()
         if self._records is None:
             self._records = GrowingFile(self.paths.records, 0)
         self._records.append(self._new_records)
         leaves_size = self._save_leaves()
+        manifest_size = self._manifest.save() if self._manifest is not None else 0
         if self._is_synchronous and self._sink is None:
-            for file in (self._archive, self._records, self._leaves):
-                if file is not None:
-                    file.sync()
-        return self._records.size, leaves_size
+            for file in self._files():
+                file.sync()
+        return self._records.size, leaves_size, manifest_size
 
     def _save_leaves(self) -> int:
         if self._leaves is None:

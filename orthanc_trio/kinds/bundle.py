@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from ..index.index import Index
+from ..remote.client import HttpClient
+from ..services.webhook_handover import Hooks
 from ..storage.area import Storage
 
 
@@ -20,3 +22,8 @@ class KindServices(Struct, frozen=True, kw_only=True):
     """How many processors there are: threads that compress at the same time."""
     now: Callable[[], datetime]
     """The time in UTC."""
+    lossy_quality: int = 90
+    """1 to 100: the quality of lossy transcoding unless a job says otherwise."""
+    hooks: Hooks = field(default_factory=lambda: Hooks(()))
+    http: HttpClient | None = None
+    """None where the configuration names nobody to call."""

@@ -13,6 +13,8 @@ class OrthancError(Exception):
 
     code: ClassVar[ErrorCode] = ErrorCode.INTERNAL_ERROR
     dimse_status: ClassVar[int] = 0x0110  # processing failure, PS3.7 Annex C
+    is_transient: ClassVar[bool] = False
+    """Whether the same may succeed a little later, so that a job with a retry policy tries again."""
 
     def __init__(self, details: str = "", *, payload: object = None) -> None:
         super().__init__(details)
@@ -152,6 +154,44 @@ class UnknownDicomTag(OrthancError):
     code = ErrorCode.UNKNOWN_DICOM_TAG
 
 
+class RemoteUnavailable(OrthancError):
+    """A peer that cannot be reached, breaks off, or cannot serve now: HTTP 5xx, out of resources."""
+
+    code = ErrorCode.NETWORK_PROTOCOL
+    is_transient = True
+
+    def __init__(
+        self, details: str = "", *, payload: object = None, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(details, payload=payload)
+        self.retry_after_s = retry_after_s
+        """When the peer asks to be tried again."""
+
+
+class RemoteRefused(OrthancError):
+    """A peer that refuses for good, such as with HTTP 4xx, or that is not trusted."""
+
+    code = ErrorCode.NETWORK_PROTOCOL
+
+
+class RemoteTimeout(Timeout):
+    """A peer that took longer than its limit."""
+
+    is_transient = True
+
+
+class BadRevision(OrthancError):
+    """A change of something that is not, or no longer, as the client believes (409)."""
+
+    code = ErrorCode.REVISION
+
+
+class DuplicateResource(OrthancError):
+    """Something else has this name already (409)."""
+
+    code = ErrorCode.DUPLICATE_RESOURCE
+
+
 class CanceledJob(OrthancError):
     """A job that was cancelled."""
 
@@ -162,6 +202,7 @@ class DatabaseUnavailable(OrthancError):
     """The server is stopping, or its database is away for a moment (503): try again."""
 
     code = ErrorCode.DATABASE_UNAVAILABLE
+    is_transient = True
 
 
 class BadRange(OrthancError):

@@ -5,13 +5,18 @@ Records are frozen and replaced, so REST, feed and journal share them without lo
 
 from datetime import datetime
 from enum import Enum, StrEnum
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeVar
 
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 from .error_code import ErrorCode
 
 CursorT = TypeVar("CursorT")
+
+MAX_RESOURCES: Final = 10
+_MOST_GROWTHS: Final = 100
+"""Keeps the powers finite."""
+_LONGEST_DELAY_S: Final = 7 * 24 * 3600.0
 
 
 class JobState(StrEnum):
@@ -31,14 +36,16 @@ class JobState(StrEnum):
 
 
 class Order(Enum):
-    """Why a running job is being stopped. It is recorded, never guessed from an exception."""
+    """Why a running job is being stopped, weakest first. It is recorded, never guessed from an exception."""
 
+    HOLD = "hold"
+    """The type or the destination of the job is held: it goes back to those that wait."""
+    SHUTDOWN = "shutdown"
     PAUSE = "pause"
     CANCEL = "cancel"
-    SHUTDOWN = "shutdown"
 
 
-class JobFault(Struct, frozen=True, kw_only=True):
+class JobFault(Struct, frozen=True, kw_only=True, gc=False):
     """Why a job failed: data, not an exception."""
 
     code: ErrorCode
@@ -54,6 +61,23 @@ class JobOutput(Struct, frozen=True, kw_only=True):
     filename: str
     media_type: str
     size_bytes: int
+
+
+class Progress(Struct, frozen=True, kw_only=True):
+    """How far a job over instances is, as its kind counts it. `step` says in a word what is being done."""
+
+    instances_done: int
+    instances_total: int
+    instances_failed: int = 0
+    bytes: int = 0
+    step: str = ""
+
+
+class FailedInstance(Struct, frozen=True):
+    """An instance that a job could not handle, and why."""
+
+    id: str
+    error: str
 
 
 class Continue(Struct, Generic[CursorT], frozen=True):
@@ -83,10 +107,48 @@ class RetryAfter(Struct, Generic[CursorT], frozen=True):
     fault: JobFault | None = None
 
 
-class JobRecord(Struct, frozen=True, kw_only=True):
+class RetryPolicy(Struct, frozen=True, kw_only=True, gc=False):
+    """How often a job is tried again after a transient error, and when.
+
+    The first delay is `delay_s`, each next one `backoff` times as long, none longer than `max_delay_s`.
+    """
+
+    max_attempts: Annotated[int, Meta(ge=1, le=1000)] = 5
+    """Attempts in all, with the first."""
+    delay_s: Annotated[float, Meta(ge=0, le=_LONGEST_DELAY_S)] = 10.0
+    backoff: Annotated[float, Meta(ge=1, le=100)] = 2.0
+    max_delay_s: Annotated[float, Meta(ge=0, le=_LONGEST_DELAY_S)] = 600.0
+
+    def delay_after(self, attempt: int) -> float:
+        """Return the seconds from the end of an attempt (1, 2, ...) to the begin of the next one."""
+        growth = self.backoff ** min(attempt - 1, _MOST_GROWTHS)
+        return min(self.delay_s * growth, self.max_delay_s)
+
+
+class SubmitOptions(Struct, frozen=True, kw_only=True):
+    """What a submission may ask for besides the work itself."""
+
+    priority: int = 0
+    user_data: Raw | None = None
+    is_durable: bool = True
+    """False for a job whose result streams to a caller that waits: it ends with this process."""
+    retry: RetryPolicy | None = None
+    """None: what the configuration says of the type or the destination."""
+    timeout_s: float | None = None
+    """Limit of the time in Running over all attempts, 0 = none; None: what the configuration says."""
+    auto_delete: bool = False
+    """Forget the job when it succeeds; who waits for it still gets its record."""
+    unique_key: str | None = None
+    """A further submission with this key gives the same job, as long as it is known."""
+    request_digest: str = ""
+    """Tells requests with the same key apart: another digest is refused."""
+
+
+class JobRecord(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One job. Small, so that saving it at a boundary is cheap: the plan lies apart.
 
-    `args` and `cursor` are the kind's own values, encoded by msgspec as JSON. Times are in UTC.
+    `args` and `cursor` are the kind's own values, encoded by msgspec as JSON. Times are in UTC. There may be
+    100,000, and nothing in them can refer back to them: so the garbage collector passes over them.
     """
 
     id: str
@@ -112,7 +174,21 @@ class JobRecord(Struct, frozen=True, kw_only=True):
     outputs: tuple[JobOutput, ...] = ()
     user_data: Raw | None = None
     is_durable: bool = True
-    """False for a job whose result streams to a caller that waits: it ends with this process."""
+    """See SubmitOptions."""
+    destination: str | None = None
+    """The name of the peer, modality or URL that the job talks to."""
+    resources: tuple[str, ...] = ()
+    """Identifiers of what the job works on, the first MAX_RESOURCES of them: lists are filtered by them."""
+    retry: RetryPolicy | None = None
+    attempt: int = 1
+    """The attempt that runs or comes next: one more for each transient error that was tried again."""
+    last_error: str = ""
+    """What the last transient error was, of a job with a policy."""
+    timeout_s: float = 0.0
+    """Limit of `runtime_s`, 0 = none."""
+    auto_delete: bool = False
+    unique_key: str | None = None
+    request_digest: str = ""
 
     @property
     def progress(self) -> float:

@@ -72,6 +72,14 @@ class AttachmentType(IntEnum):
     DICOM_UNTIL_PIXEL_DATA = 3
 
 
+class Compression(IntEnum):
+    """The forms in which a file lies in the storage area; the numbers are those of the index."""
+
+    NONE = 0
+    DEFLATE = 3
+    """A raw deflate stream (RFC 1951)."""
+
+
 class DicomIdentifiers(Struct, frozen=True):
     """The four identifiers of an instance, as text in UTF-8 without trailing padding.
 
@@ -95,15 +103,20 @@ def _hash(text: str) -> str:
 
 
 class Attachment(Struct, frozen=True, kw_only=True):
-    """One file that belongs to a resource. `uuid` is its key in the storage area."""
+    """One file that belongs to a resource. `uuid` is its key in the storage area.
+
+    `size` and `md5` are those of what is stored, the others those of the content.
+    """
 
     type: int
     uuid: str
     size: int
     uncompressed_size: int
-    compression: int = 0
+    compression: int = Compression.NONE
     md5: str = ""
     uncompressed_md5: str = ""
+    crc32: int = 0
+    """Of the content; known if it is stored compressed."""
 
 
 class ResourceRef(Struct, frozen=True):

@@ -1,6 +1,7 @@
 """The ASGI application of a server: the modules of `routes/`, mounted once in the door and once in Quart.
 
-A module exports `routes` (a `Routes`), or `blueprint` (a Quart Blueprint, for pages and websockets), or both.
+A module exports any of `routes` (a `Routes`), `websockets` (a `Routes` of GET whose handlers take a
+`WebSocket`) and `blueprint` (a Quart Blueprint).
 """
 
 import importlib
@@ -41,10 +42,11 @@ def discover() -> list[ModuleType]:
 def mount(context: Any, modules: Iterable[Any], *, access: AccessPolicy, options: DoorOptions) -> App:
     """Make an application out of route modules. Raises ValueError for two handlers of one URL and method."""
     modules = list(modules)
-    table = [route for module in modules if hasattr(module, "routes") for route in module.routes.all]
+    table = _collect(modules, "routes")
     blueprints = [module.blueprint for module in modules if hasattr(module, "blueprint")]
     quart = QuartTrio(__name__, static_folder=None)
-    front = Front(context, Router(table), cast("App", quart), access, options)
+    websockets = Router(_collect(modules, "websockets"))
+    front = Front(context, Router(table), cast("App", quart), access, options, websockets=websockets)
     _configure(quart, context)
     for number, route in enumerate(table):
         _mount_route(quart, front, route, f"route-{number}")
@@ -52,6 +54,12 @@ def mount(context: Any, modules: Iterable[Any], *, access: AccessPolicy, options
         quart.register_blueprint(blueprint)
     _mount_errors(quart, options)
     return front
+
+
+def _collect(modules: Iterable[Any], attribute: str) -> list[Route]:
+    return [
+        route for module in modules if hasattr(module, attribute) for route in getattr(module, attribute).all
+    ]
 
 
 def _configure(quart: QuartTrio, context: Any) -> None:

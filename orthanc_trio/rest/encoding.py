@@ -70,6 +70,11 @@ def chosen_coding(answer: Answer, headers: Mapping[bytes, bytes]) -> str | None:
     return next((coding for coding in _FLAGS if coding in accepted), None)
 
 
+def accepts_gzip(headers: Mapping[str, str]) -> bool:
+    """Return whether a client takes gzip."""
+    return "gzip" in _accepted_codings(headers.get("accept-encoding", "").encode("latin-1"))
+
+
 def _accepted_codings(accept_encoding: bytes) -> set[str]:
     codings = set()
     for token in accept_encoding.decode("latin-1").lower().split(","):

@@ -20,6 +20,8 @@ _OLDER_PHRASES = {
     422: "Unprocessable Entity",
 }
 
+_PLAIN_JSON = "application/json"
+
 _log = logging.getLogger(__name__)
 
 
@@ -29,6 +31,23 @@ class UnsatisfiableRange(BadRange):
     def __init__(self, size: int) -> None:
         super().__init__()
         self.size = size
+
+
+class Refused(OrthancError):
+    """An answer that is empty in Orthanc: the status is the same, the body says why, as JSON."""
+
+    code = ErrorCode.BAD_SEQUENCE_OF_CALLS
+
+    def __init__(self, details: str, *, method: str) -> None:
+        super().__init__(details)
+        self._status = 400 if method == "POST" else 404
+        if method != "POST":
+            self.code = ErrorCode.INEXISTENT_ITEM  # type: ignore[misc]  # of this answer, not of the class
+
+    @property
+    def http_status(self) -> int:
+        """What Orthanc answers when a handler has nothing to say."""
+        return self._status
 
 
 def exception_answer(error: Exception, request: Request, *, describe: bool) -> Answer:
@@ -71,7 +90,8 @@ def error_answer(error: OrthancError, request: Request, *, describe: bool) -> An
     if error.payload is not None:
         content["ErrorPayload"] = error.payload
     text = json.dumps(content, indent="\t", sort_keys=True, separators=(",", " : ")) + "\n"
-    return Answer(status=status, body=text.encode("ascii"), media_type=TEXT, headers=headers)
+    media_type = _PLAIN_JSON if isinstance(error, Refused) else TEXT
+    return Answer(status=status, body=text.encode("ascii"), media_type=media_type, headers=headers)
 
 
 def _whole_size(size: int) -> tuple[str, str]:

@@ -4,6 +4,7 @@ Source: the Orthanc Book, "REST API"; the texts are those of the server.
 """
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 import msgspec
@@ -27,10 +28,11 @@ def decode_json(body: bytes, error: OrthancError) -> Any:
 
 
 class Fields:
-    """The members of a JSON object that came in a request."""
+    """The members of a JSON object that came in a request; `within` is the path to an inner one."""
 
-    def __init__(self, members: Mapping[str, Any]) -> None:
+    def __init__(self, members: Mapping[str, Any], within: str = "") -> None:
         self._members = members
+        self._within = within
 
     def __contains__(self, name: str) -> bool:
         return name in self._members
@@ -39,21 +41,35 @@ class Fields:
         """Return a boolean member. Raises BadFileFormat for another type."""
         value = self._members.get(name, default)
         if not isinstance(value, bool):
-            raise BadFileFormat(f"Boolean value expected in field: {name}")
+            raise BadFileFormat(f"Boolean value expected in field: {self._within}{name}")
         return value
 
     def integer(self, name: str, default: int) -> int:
         """Return an integer member. Raises BadFileFormat for another type, also for a fraction."""
         value = self._members.get(name, default)
         if not isinstance(value, int) or isinstance(value, bool):
-            raise BadFileFormat(f"Integer value expected in field: {name}")
+            raise BadFileFormat(f"Integer value expected in field: {self._within}{name}")
         return value
+
+    def number(self, name: str, default: float) -> float:
+        """Return a finite number. Raises BadFileFormat for another type."""
+        value = self._members.get(name, default)
+        if not isinstance(value, int | float) or isinstance(value, bool) or not isfinite(value):
+            raise BadFileFormat(f"Number value expected in field: {self._within}{name}")
+        return float(value)
+
+    def inner(self, name: str) -> "Fields":
+        """Return the members of an object in the object. Raises BadFileFormat for another type."""
+        value = self._members.get(name)
+        if not isinstance(value, dict):
+            raise BadFileFormat(f"Object value expected in field: {self._within}{name}")
+        return Fields(value, f"{self._within}{name}.")
 
     def text(self, name: str, default: str) -> str:
         """Return a text member. Raises BadFileFormat for another type."""
         value = self._members.get(name, default)
         if not isinstance(value, str):
-            raise BadFileFormat(f"String value expected in field: {name}")
+            raise BadFileFormat(f"String value expected in field: {self._within}{name}")
         return value
 
     def raw(self, name: str) -> msgspec.Raw | None:

@@ -17,6 +17,7 @@ from .errors import empty_answer, exception_answer
 from .requests import AsgiRequest, BodyLimits, normalise_path
 from .routing import METHODS, Handler, Match, Router, WrongMethod
 from .sending import NOSNIFF, discard, send_answer, send_file, send_head, send_stream
+from .websockets import WebSocket
 from .wire import Answer, AnyAnswer, FileAnswer, StreamAnswer
 
 REQUEST_KEY = "orthanc_trio.request"
@@ -43,10 +44,18 @@ class Front:
     """The whole HTTP interface as one ASGI application."""
 
     def __init__(
-        self, context: Any, router: Router, quart: App, access: AccessPolicy, options: DoorOptions
+        self,
+        context: Any,
+        router: Router,
+        quart: App,
+        access: AccessPolicy,
+        options: DoorOptions,
+        *,
+        websockets: Router,
     ) -> None:
         self._context = context
         self._router = router
+        self._websockets = websockets
         self._quart = quart
         self._access = access
         self._options = options
@@ -65,7 +74,8 @@ class Front:
     async def call(self, handler: Handler, request: AsgiRequest, parameters: Mapping[str, str]) -> AnyAnswer:
         """Run a handler; whatever it raises becomes its answer."""
         try:
-            return await handler(self._context, request, **parameters)
+            answer: AnyAnswer = await handler(self._context, request, **parameters)
+            return answer
         except Exception as error:
             describe = self._options.describe_errors and request.method != "HEAD"
             return exception_answer(error, request, describe=describe)
@@ -143,22 +153,16 @@ class Front:
         headers = dict(scope["headers"])
         client = scope.get("client") or ("",)
         user = self._access.user_of(client[0], headers.get(b"authorization"))
+        websocket = WebSocket(scope, receive, send)
         if user is None:
-            await _refuse_websocket(scope, receive, send)
+            await websocket.refuse(UNAUTHORIZED.status, *UNAUTHORIZED.headers)
             return
-        await self._quart({**scope, "path": normalise_path(scope["path"])}, receive, send)
-
-
-async def _refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:
-    await receive()
-    if "websocket.http.response" not in scope.get("extensions", ()):
-        await send({"type": "websocket.close", "code": 1008})
-        return
-    headers = [(name.lower().encode(), value.encode()) for name, value in UNAUTHORIZED.headers]
-    headers.append((b"content-length", b"0"))
-    status = UNAUTHORIZED.status
-    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
-    await send({"type": "websocket.http.response.body", "body": b"", "more_body": False})
+        path = normalise_path(scope["path"])
+        found = self._websockets.match("GET", path)
+        if isinstance(found, Match):
+            await found.route.handler(self._context, websocket, **found.parameters)
+        else:
+            await self._quart({**scope, "path": path}, receive, send)
 
 
 class _Relay:

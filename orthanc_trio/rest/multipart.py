@@ -32,7 +32,9 @@ def boundary_of(request: Request) -> bytes | None:
     return options["boundary"].encode("latin-1", "replace")
 
 
-async def store_parts(upload: Upload, chunks: AsyncIterator[bytes], boundary: bytes, origin: Origin) -> None:
+async def store_parts(
+    upload: Upload, chunks: AsyncIterator[bytes | bytearray], boundary: bytes, origin: Origin
+) -> None:
     """Store each part; what is no DICOM is passed over, since the answer cannot tell.
 
     Raises BrokenForm for a body that is no form, and errors of the storage.
@@ -51,11 +53,11 @@ async def store_parts(upload: Upload, chunks: AsyncIterator[bytes], boundary: by
                 pass  # the rest of what was refused
 
 
-async def _events(chunks: AsyncIterator[bytes], boundary: bytes) -> AsyncIterator[Event]:
+async def _events(chunks: AsyncIterator[bytes | bytearray], boundary: bytes) -> AsyncIterator[Event]:
     decoder = MultipartDecoder(boundary, max_form_memory_size=_MAX_HEAD_BYTES, max_parts=_MAX_PARTS)
     try:
         async for chunk in chunks:
-            decoder.receive_data(chunk)
+            decoder.receive_data(bytes(chunk))
             while not isinstance(event := decoder.next_event(), NeedData):
                 yield event
         decoder.receive_data(None)

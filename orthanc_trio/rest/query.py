@@ -1,8 +1,11 @@
 """Typed arguments of the URL, with the errors that Orthanc gives. Source: the Orthanc Book, "REST API"."""
 
+import re
+
 from ..model.errors import BadParameterType, BadRequest, ParameterOutOfRange
 from .wire import Request
 
+_NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 _BOOLEANS = {"": True, "1": True, "true": True, "0": False, "false": False}
 
 
@@ -39,3 +42,11 @@ def _integer(text: str) -> int:
         return int(text)
     except ValueError as error:
         raise BadParameterType("Syntax error in some user-supplied data") from error
+
+
+def number(request: Request, name: str) -> float:
+    """Return an argument that is there and must be a number, not negative. Raises ParameterOutOfRange."""
+    text = request.query[name]
+    if not _NUMBER.fullmatch(text):
+        raise ParameterOutOfRange(f'Expected a number for GET argument "{name}", found: {text}')
+    return float(text)

@@ -70,13 +70,13 @@ class AsgiRequest:
             if room < 0:
                 raise PayloadTooLarge
             pieces.append(piece)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
 
-    def chunks(self) -> AsyncIterator[bytes]:
+    def chunks(self) -> AsyncIterator[bytes | bytearray]:
         """Iterate over the body as it arrives. Raises PayloadTooLarge; BadRequest if it ends early."""
         return _Chunks(self, self._limits.total)
 
-    async def next_piece(self) -> bytes | None:
+    async def next_piece(self) -> bytes | bytearray | None:
         """Return the next piece of the body, which may be empty, None at the end. Raises BadRequest."""
         if self._is_body_read:
             return None
@@ -87,7 +87,7 @@ class AsgiRequest:
             self._is_body_read = True
             if self._body_end is not None:
                 self._body_end.set()
-        piece: bytes = message.get("body", b"")
+        piece: bytes | bytearray = message.get("body", b"")
         return piece
 
     async def wait_body_read(self) -> None:
@@ -95,6 +95,11 @@ class AsgiRequest:
         if not self._is_body_read:
             self._body_end = trio.Event()
             await self._body_end.wait()
+
+    async def wait_gone(self) -> None:
+        """Return when the client has left; what is left of the body is passed over."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
 
 
 class _Chunks:
@@ -107,8 +112,8 @@ class _Chunks:
     def __aiter__(self) -> "_Chunks":
         return self
 
-    async def __anext__(self) -> bytes:
-        piece: bytes | None = b""
+    async def __anext__(self) -> bytes | bytearray:
+        piece: bytes | bytearray | None = b""
         while piece is not None and not piece:
             piece = await self._request.next_piece()
         if piece is None:

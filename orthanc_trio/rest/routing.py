@@ -5,14 +5,12 @@ end) is all that remains. Words win over parameters.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from msgspec import Struct
 
-from .wire import AnyAnswer
-
-Handler = Callable[..., Awaitable[AnyAnswer]]
-"""`async (context, request, **parameters) -> AnyAnswer`."""
+Handler = Callable[..., Awaitable[Any]]
+"""`async (context, request, **parameters) -> AnyAnswer`; of a websocket without an answer."""
 HandlerT = TypeVar("HandlerT", bound=Handler)
 
 METHODS = ("GET", "POST", "PUT", "DELETE")

@@ -1,10 +1,12 @@
 """How answers leave: the three kinds of answers as messages of ASGI."""
 
 import os
+from functools import partial
 
 import trio
 
 from .asgi import Message, Receive, Scope, Send
+from .presence import while_present
 from .wire import Answer, AnyAnswer, FileAnswer, StreamAnswer
 
 _PART_BYTES = 1024 * 1024
@@ -32,9 +34,13 @@ async def send_file(answer: FileAnswer, scope: Scope, send: Send, limiter: trio.
     """Send a part of a file, by the kernel alone if the server can; closes the descriptor."""
     try:
         await send(_start(answer))
+        if answer.prefix:
+            await send({"type": "http.response.body", "body": answer.prefix, "more_body": True})
         if _ZERO_COPY in scope.get("extensions", ()):
             part = {"file": answer.descriptor, "offset": answer.offset, "count": answer.size}
-            await send({"type": _ZERO_COPY, **part})
+            await send({"type": _ZERO_COPY, **part, "more_body": bool(answer.suffix)})
+            if answer.suffix:
+                await send({"type": "http.response.body", "body": answer.suffix})
         else:
             await _send_parts(answer, send, limiter)
     finally:
@@ -51,33 +57,31 @@ async def _send_parts(answer: FileAnswer, send: Send, limiter: trio.CapacityLimi
         await send({"type": "http.response.body", "body": part, "more_body": True})
         offset += len(part)
         remaining -= len(part)
-    await send({"type": "http.response.body", "body": b""})
+    await send({"type": "http.response.body", "body": answer.suffix})
 
 
 async def send_stream(answer: StreamAnswer, receive: Receive, send: Send) -> None:
-    """Send chunks as they are made, until the client leaves; closes them.
+    """Send chunks as they are made, until the client leaves; closes them. The head is sent at once.
 
     What the chunks raise passes, so that the server resets the connection.
     """
     try:
         await send(_start(answer))
-        is_whole = False
-        async with trio.open_nursery() as watched:
-            watched.start_soon(_cancel_when_gone, receive, watched.cancel_scope)
-            async for chunk in answer.chunks:
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            is_whole = True
-            watched.cancel_scope.cancel()
-        if is_whole:
+        await send({"type": "http.response.body", "body": b"", "more_body": True})
+        if await while_present(partial(_send_chunks, answer, send), partial(_wait_gone, receive)):
             await send({"type": "http.response.body", "body": b""})
     finally:
         await _close_chunks(answer)
 
 
-async def _cancel_when_gone(receive: Receive, scope: trio.CancelScope) -> None:
+async def _send_chunks(answer: StreamAnswer, send: Send) -> None:
+    async for chunk in answer.chunks:
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+
+async def _wait_gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-    scope.cancel()
 
 
 async def _close_chunks(answer: StreamAnswer) -> None:
@@ -101,6 +105,11 @@ def _start(answer: AnyAnswer) -> Message:
         headers.append(NOSNIFF)
         # Of what is not sent because the client has it, the length would be that of the whole.
         if answer.status != _NOT_MODIFIED:
-            size = answer.size if isinstance(answer, FileAnswer) else len(answer.body)
-            headers.append((b"Content-Length", b"%d" % size))
+            headers.append((b"Content-Length", b"%d" % _length_of(answer)))
     return {"type": "http.response.start", "status": answer.status, "headers": headers}
+
+
+def _length_of(answer: Answer | FileAnswer) -> int:
+    if isinstance(answer, FileAnswer):
+        return len(answer.prefix) + answer.size + len(answer.suffix)
+    return len(answer.body)

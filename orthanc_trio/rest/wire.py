@@ -41,8 +41,12 @@ class Request(Protocol):
         """Return the whole body. Raises PayloadTooLarge beyond the limit for bodies kept in memory."""
         ...
 
-    def chunks(self) -> AsyncIterator[bytes]:
+    def chunks(self) -> AsyncIterator[bytes | bytearray]:
         """Iterate over the pieces of the body as they arrive; use either this or `body`, once."""
+        ...
+
+    async def wait_gone(self) -> None:
+        """Return when the client has left: for hot handlers, since Quart cancels the others by itself."""
         ...
 
 
@@ -56,12 +60,17 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FileAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer whose body is a part of an open local file. The door closes the descriptor."""
+    """An answer whose body is a part of an open local file. The door closes the descriptor.
+
+    `prefix` and `suffix` stand around the `size` bytes of the file.
+    """
 
     descriptor: int
     offset: int
     size: int
     media_type: str
+    prefix: bytes = b""
+    suffix: bytes = b""
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
 

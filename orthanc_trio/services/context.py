@@ -11,11 +11,16 @@ from ..config.settings import Settings
 from ..index.index import Index
 from ..jobs.engine import JobsEngine
 from ..storage.area import Storage
+from ..workers import Workers
+from .annotations import Annotations
 from .feed import Feed
 from .ingest import Ingest
+from .job_statistics import JobMeter
 from .job_view import JobViews
 from .library import Library
+from .metadata import MetadataEditor
 from .removal import Removal
+from .tags import TagReader
 from .upload import Upload
 
 
@@ -36,13 +41,18 @@ class ServerContext(Struct, frozen=True, kw_only=True):
     index: Index
     storage: Storage
     bus: EventBus
+    workers: Workers
     jobs: JobsEngine
     job_views: JobViews
+    job_meter: JobMeter
     feed: Feed
     ingest: Ingest
     upload: Upload
     library: Library
     removal: Removal
+    annotations: Annotations
+    metadata: MetadataEditor
+    tags: TagReader
     now: Callable[[], datetime]
     """The time in UTC."""
     stop_requested: trio.Event

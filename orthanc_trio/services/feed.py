@@ -1,6 +1,6 @@
 """The feed: what happens, pushed to whoever watches. A message is encoded once for all subscribers.
 
-On connect a snapshot, then deltas. The state of a job replaces older unread news of the same job. Changes are
+A snapshot first, then deltas. The state of a job replaces older unread news of the same job. Changes are
 history, so they are queued, but never more than a bound: then a subscriber is told from where to ask
 `/changes` itself.
 """
@@ -11,13 +11,24 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from ..bus import Mailbox
 from ..jobs.engine import JobsEngine
 from ..model.event import Change, ChangeEvent, Event, JobEvent, JobForgotten
+from .job_filter import EVERYTHING, matching
 from .job_view import JobViews
 
 _UNREAD_CHANGES = 1000
+
+
+class FeedMessage(Struct, frozen=True, gc=False):
+    """One message, as JSON. `seq` is that of a change, 0 for all else."""
+
+    text: bytes
+    seq: int = 0
+    is_gap: bool = False
+    """Whether changes were left out here."""
 
 
 def change_json(change: Change) -> dict[str, Any]:
@@ -32,30 +43,29 @@ def change_json(change: Change) -> dict[str, Any]:
     }
 
 
+def change_message(change: Change) -> FeedMessage:
+    """Return the message about a change."""
+    return FeedMessage(_encode({"Type": "Change", "Change": change_json(change)}), change.seq)
+
+
 class Subscription:
     """One watcher: of one job, or of everything."""
 
     def __init__(self, job_id: str | None) -> None:
         self.job_id = job_id
-        self.mailbox = Mailbox()
+        self.mailbox = Mailbox[FeedMessage]()
         self._unread_changes = 0
 
-    def tell_job(self, job_id: str, message: str) -> None:
-        """Queue news of a job, if it is watched here."""
-        if self.job_id in (None, job_id):
-            self.mailbox.put(job_id, message)
-
-    def tell_change(self, change: Change, message: str) -> None:
+    def tell_change(self, message: FeedMessage) -> None:
         """Queue a change, or say that some were left out."""
-        if self.job_id is not None:
-            return
         self._unread_changes += 1
         if self._unread_changes <= _UNREAD_CHANGES:
-            self.mailbox.put(change.seq, message)
+            self.mailbox.put(message.seq, message)
         elif self._unread_changes == _UNREAD_CHANGES + 1:
-            self.mailbox.put("lost", _text({"Type": "ChangesLost", "Since": change.seq - 1}))
+            lost = _encode({"Type": "ChangesLost", "Since": message.seq - 1})
+            self.mailbox.put("lost", FeedMessage(lost, is_gap=True))
 
-    async def take(self) -> list[str] | None:
+    async def take(self) -> list[FeedMessage] | None:
         """Wait for messages; None when the server stops or the watched job is gone."""
         messages = await self.mailbox.take()
         self._unread_changes = 0
@@ -69,7 +79,8 @@ class Feed:
         self._jobs = jobs
         self._views = views
         self._now = now
-        self._subscriptions: list[Subscription] = []
+        self._subscriptions: dict[str | None, dict[Subscription, None]] = {}
+        """By watched job; those of everything under None."""
         self.is_closed = False
 
     def notice(self, event: Event) -> None:
@@ -78,48 +89,65 @@ class Feed:
             return
         match event:
             case JobEvent(record):
-                message = '{"Type":"Job","Job":' + self._views.encode(record, self._now()).decode() + "}"
-                for subscription in self._subscriptions:
-                    subscription.tell_job(record.id, message)
+                watchers = self._watchers(record.id)
+                if watchers:
+                    job = self._views.encode(record, self._now())
+                    message = FeedMessage(b'{"Type":"Job","Job":' + job + b"}")
+                    for watcher in watchers:
+                        watcher.mailbox.put(record.id, message)
             case JobForgotten(id=id):
                 self._tell_forgotten(id)
-            case ChangeEvent(change):
-                message = _text({"Type": "Change", "Change": change_json(change)})
-                for subscription in self._subscriptions:
-                    subscription.tell_change(change, message)
+            case ChangeEvent(change) if watchers := self._watchers():
+                message = change_message(change)
+                for watcher in watchers:
+                    watcher.tell_change(message)
             case _:
                 pass
 
+    def _watchers(self, *job_ids: str) -> list[Subscription]:
+        return [one for key in (None, *job_ids) for one in self._subscriptions.get(key, ())]
+
     def _tell_forgotten(self, job_id: str) -> None:
-        message = _text({"Type": "JobForgotten", "ID": job_id})
-        for subscription in self._subscriptions:
-            subscription.tell_job(job_id, message)
-            if subscription.job_id == job_id:
-                subscription.mailbox.close()
+        message = FeedMessage(_encode({"Type": "JobForgotten", "ID": job_id}))
+        for watcher in self._watchers(job_id):
+            watcher.mailbox.put(job_id, message)
+            if watcher.job_id == job_id:
+                watcher.mailbox.close()
 
     @contextmanager
     def watch(self, job_id: str | None = None) -> Iterator[Subscription]:
-        """Subscribe to one job or to everything; the first message is the snapshot."""
+        """Subscribe to one job or to everything, from now on."""
         subscription = Subscription(job_id)
-        subscription.mailbox.put("snapshot", self._snapshot(job_id))
         if self.is_closed:
             subscription.mailbox.close()
-        self._subscriptions.append(subscription)
+        alike = self._subscriptions.setdefault(job_id, {})
+        alike[subscription] = None
         try:
             yield subscription
         finally:
-            self._subscriptions.remove(subscription)
+            del alike[subscription]
+            if not alike:
+                del self._subscriptions[job_id]
 
-    def _snapshot(self, job_id: str | None) -> str:
-        records = [record for record in self._jobs.records() if job_id in (None, record.id)]
-        return '{"Type":"Snapshot","Jobs":' + self._views.encode_all(records, self._now()).decode() + "}"
+    async def snapshot(self, job_id: str | None = None) -> FeedMessage:
+        """Return what is to be sent first. Subscribe before, since jobs may move while it is made.
+
+        What is told of them meanwhile is at least as new as the snapshot.
+        """
+        if job_id is None:
+            records = await matching(self._jobs, EVERYTHING)
+        else:
+            record = self._jobs.get(job_id)
+            records = [] if record is None else [record]
+        jobs = await self._views.encode_many(records, self._now())
+        return FeedMessage(b'{"Type":"Snapshot","Jobs":' + jobs + b"}")
 
     def close(self) -> None:
         """End all subscriptions, because the server stops."""
         self.is_closed = True
-        for subscription in self._subscriptions:
-            subscription.mailbox.close()
+        for alike in self._subscriptions.values():
+            for subscription in alike:
+                subscription.mailbox.close()
 
 
-def _text(value: dict[str, Any]) -> str:
-    return msgspec.json.encode(value).decode()
+_encode = msgspec.json.Encoder().encode

@@ -1,10 +1,9 @@
 """Receive one instance: parse and write its file, enter it into the index, tell everybody.
 
-One hop to a storage thread, one write of the index. The file is unsettled until its row is committed; if that
-does not happen, whatever the reason, settling asks the index and removes the file.
+One hop to a storage thread, which also writes to the index. The file is unsettled until its row is committed;
+if that does not happen, whatever the reason, settling asks the index and removes the file.
 """
 
-import hashlib
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
@@ -14,13 +13,15 @@ from msgspec import Struct, field
 from ..bus import EventBus
 from ..config.settings import OverwriteInstances
 from ..dicom.parse import NeedMoreData, ParsedInstance, ParsePlan, parse_instance
+from ..dicom.part10 import DEFLATED, NATIVE
 from ..index.index import Index
 from ..model.errors import BadFileFormat
 from ..model.event import ChangeEvent, ResourceDeleted, ResourcesTouched
-from ..model.resource import Attachment, AttachmentType, ResourceLevel
+from ..model.resource import AttachmentType, ResourceLevel
 from ..model.tags import MAIN_DICOM_TAGS, MainDicomTags
 from ..storage.area import Storage, StorageArea
 from ..storage.key import new_key
+from .file_writer import FileWriter
 from .registration import (
     MetadataByLevel,
     Origin,
@@ -50,6 +51,8 @@ __all__ = [
 _HEAD = 16 << 10
 """Most headers are shorter; what is parsed is copied."""
 _LONGEST_HEAD = 1 << 30
+_PLAIN = NATIVE - DEFLATED
+"""Transfer syntaxes that leave something to compress."""
 
 
 class IngestOptions(Struct, frozen=True, kw_only=True):
@@ -57,6 +60,8 @@ class IngestOptions(Struct, frozen=True, kw_only=True):
 
     overwrite: OverwriteInstances = OverwriteInstances.NEVER
     stores_md5: bool = True
+    compresses: bool = False
+    """Whether files are stored deflated, unless their pixels are compressed already."""
     default_encoding: str = "Latin1"
     main_dicom_tags: MainDicomTags = field(default_factory=lambda: MAIN_DICOM_TAGS)
 
@@ -82,6 +87,7 @@ class Ingest:
         self._stability = stability
         self._options = options
         self._now = now
+        self._writer = FileWriter(storage, stores_md5=options.stores_md5)
         self._registrar = Registrar(options.overwrite, options.main_dicom_tags)
         self._plan = ParsePlan(options.main_dicom_tags)
 
@@ -98,34 +104,45 @@ class Ingest:
         """
         if size_of(data) == 0:
             raise BadFileFormat("Received an empty DICOM file")
-        file = await self._storage.run(partial(self._write, data))
-        extra = metadata or {}
+        written: list[str] = []
         registered: Registered | None = None
         try:
-            registered = await self._index.write(
-                lambda tx: self._registrar.register(tx, file, origin, self._now(), extra)
+            registered = await self._storage.run(
+                partial(self._store, data, origin, metadata or {}, written=written)
             )
         finally:
             if registered is None or registered.result.status is not StoreStatus.SUCCESS:
-                self._settling.review(file.attachment.uuid)
+                for key in written:
+                    self._settling.review(key)
         if registered.result.status is StoreStatus.SUCCESS:
-            self._settling.settle(file.attachment.uuid)
+            self._settling.settle(written[0])
             self._tell(registered)
         return registered.result
 
-    def _write(self, data: Collected, area: StorageArea) -> StoredFile:
-        if isinstance(data, Received):
-            try:
-                parsed = self._parse(data)
-                data.receiver.commit()
-                return self._stored_file(parsed, data.key, data.size, data.md5)
-            finally:
-                data.discard()  # does nothing after the commit
-        parsed = self._parse(data)
-        md5 = hashlib.md5(data, usedforsecurity=False).hexdigest() if self._options.stores_md5 else ""
-        key = new_key()
-        area.create(key, data)
-        return self._stored_file(parsed, key, len(data), md5)
+    def _store(
+        self,
+        data: Collected,
+        origin: Origin,
+        metadata: MetadataByLevel,
+        area: StorageArea,
+        *,
+        written: list[str],
+    ) -> Registered:
+        """Store and register the instance; the key of its file is in `written` before there is one."""
+        try:
+            parsed = self._parse(data)
+            deflates = self._options.compresses and parsed.transfer_syntax in _PLAIN
+            key = data.key if isinstance(data, Received) and not deflates else new_key()
+            written.append(key)
+            attachment = self._writer.write(area, key, data, AttachmentType.DICOM, deflates=deflates)
+        finally:
+            if isinstance(data, Received):
+                data.discard()  # does nothing after a commit
+        ids = ResourceIds(*(parsed.identifiers.orthanc_id(level) for level in ResourceLevel))
+        file = StoredFile(parsed, ids, attachment)
+        return self._index.write_here(
+            lambda tx: self._registrar.register(tx, file, origin, self._now(), metadata)
+        )
 
     def _parse(self, data: Collected) -> ParsedInstance:
         total = size_of(data)
@@ -142,20 +159,6 @@ class Ingest:
                 size = min(max(exc.needed, 8 * size), total)
                 if size > _LONGEST_HEAD:
                     raise BadFileFormat("The file has no pixels, and too many bytes of other data") from exc
-
-    def _stored_file(self, parsed: ParsedInstance, key: str, size: int, md5: str) -> StoredFile:
-        if not self._options.stores_md5:
-            md5 = ""
-        attachment = Attachment(
-            type=AttachmentType.DICOM,
-            uuid=key,
-            size=size,
-            uncompressed_size=size,
-            md5=md5,
-            uncompressed_md5=md5,
-        )
-        ids = ResourceIds(*(parsed.identifiers.orthanc_id(level) for level in ResourceLevel))
-        return StoredFile(parsed, ids, attachment)
 
     def _tell(self, registered: Registered) -> None:
         ids = registered.result.ids

@@ -7,12 +7,17 @@ Source: the Orthanc Book, "Jobs"; `GET /jobs/{id}`.
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 import msgspec
 
 from ..model.error_code import ErrorCode
 from ..model.job import JobRecord, JobState
+from .pace import Pace
+
+_SLICE = 64
+_MAX_KEPT = 20_000
 
 _encode = msgspec.json.Encoder().encode
 
@@ -23,12 +28,15 @@ def iso_basic(time: datetime) -> str:
     return f"{text}.{time.microsecond:06d}" if time.microsecond else text
 
 
-def job_view(record: JobRecord, now: datetime) -> dict[str, Any]:
-    """Return the JSON object of `GET /jobs/{id}` with its keys in ascending order."""
+def job_view(record: JobRecord, now: datetime, *, retry_as: JobState = JobState.RETRY) -> dict[str, Any]:
+    """Return the JSON object of `GET /jobs/{id}` with its keys in ascending order.
+
+    `retry_as` is shown in place of Retry, which clients written for Orthanc take for an end.
+    """
     fault = record.fault
     code = fault.code if fault else ErrorCode.SUCCESS
     view: dict[str, Any] = {
-        "Content": record.content,
+        "Content": content_view(record),
         "CreationTime": iso_basic(record.created),
         "EffectiveRuntime": round(record.runtime_at(now), 3),
         "ErrorCode": int(code),
@@ -37,7 +45,7 @@ def job_view(record: JobRecord, now: datetime) -> dict[str, Any]:
         "ID": record.id,
         "Priority": record.priority,
         "Progress": round(100 * record.progress),
-        "State": record.state.value,
+        "State": (retry_as if record.state is JobState.RETRY else record.state).value,
         "Timestamp": iso_basic(now),
         "Type": record.kind,
     }
@@ -53,6 +61,19 @@ def job_view(record: JobRecord, now: datetime) -> dict[str, Any]:
     return dict(sorted(view.items()))
 
 
+def content_view(record: JobRecord) -> dict[str, Any]:
+    """Return the `Content` of a job, which with a policy of retries tells of them."""
+    if record.retry is None:
+        return record.content
+    retry = {
+        "Attempt": record.attempt,
+        "MaxAttempts": record.retry.max_attempts,
+        "LastError": record.last_error,
+        "NextAttempt": None if record.retry_at is None else iso_basic(record.retry_at),
+    }
+    return record.content | {"Retry": retry}
+
+
 def _estimated_time_of_arrival(record: JobRecord, now: datetime) -> datetime | None:
     progress, runtime_s = record.progress, record.runtime_at(now)
     if record.state is not JobState.RUNNING or progress <= 0.01 or runtime_s <= 0.00001:
@@ -63,28 +84,39 @@ def _estimated_time_of_arrival(record: JobRecord, now: datetime) -> datetime | N
 class JobViews:
     """Encodes jobs, and keeps the encodings of those that do not run."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, show_retry_as_pending: bool = False) -> None:
+        self._retry_as = JobState.PENDING if show_retry_as_pending else JobState.RETRY
         self._halves: dict[str, tuple[JobRecord, bytes, bytes]] = {}
 
     def encode(self, record: JobRecord, now: datetime) -> bytes:
         """Return the JSON of one job."""
         return self._encode(record, now, iso_basic(now).encode())
 
-    def encode_all(self, records: Sequence[JobRecord], now: datetime) -> bytes:
-        """Return the JSON array of `records`."""
-        if len(self._halves) > 2 * len(records) + 100:  # jobs that left the history
-            kept = {record.id for record in records}
-            self._halves = {id: halves for id, halves in self._halves.items() if id in kept}
+    async def encode_many(self, records: Sequence[JobRecord], now: datetime) -> bytes:
+        """Return the JSON array of `records`; other tasks run in between if there are many."""
         timestamp = iso_basic(now).encode()
-        return b"[" + b",".join([self._encode(record, now, timestamp) for record in records]) + b"]"
+        pace = Pace()
+        pieces: list[bytes] = []
+        for start in range(0, len(records), _SLICE):
+            part = records[start : start + _SLICE]
+            pieces.extend([self._encode(record, now, timestamp) for record in part])
+            await pace.give_way()
+        return b"[" + b",".join(pieces) + b"]"
 
     def _encode(self, record: JobRecord, now: datetime, timestamp: bytes) -> bytes:
         if record.state is JobState.RUNNING:
             return _encode(job_view(record, now))
         known = self._halves.get(record.id)
         if known is None or known[0] is not record:
-            view = job_view(record, now)
+            view = job_view(record, now, retry_as=self._retry_as)
             head = _encode({name: value for name, value in view.items() if name < "Timestamp"})[:-1]
             tail = _encode({name: value for name, value in view.items() if name > "Timestamp"})[1:]
-            known = self._halves[record.id] = (record, head, tail)
+            known = (record, head, tail)
+            self._keep(known)
         return b"".join((known[1], b',"Timestamp":"', timestamp, b'",', known[2]))
+
+    def _keep(self, halves: tuple[JobRecord, bytes, bytes]) -> None:
+        if len(self._halves) >= _MAX_KEPT:  # also how those of jobs that are gone leave
+            for job_id in tuple(islice(self._halves, _MAX_KEPT // 2)):
+                del self._halves[job_id]
+        self._halves[halves[0].id] = halves

@@ -1,8 +1,11 @@
 """The saved jobs, in the index: one row per job, its plan in a row of its own."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from ..index.index import Index
+
+_HOLDS: Final = "jobs.holds"
 
 
 class IndexJobsStore:
@@ -26,3 +29,12 @@ class IndexJobsStore:
     async def load_plan(self, job_id: str) -> bytes | None:
         """Return the saved plan of a job."""
         return await self._index.read(lambda tx: tx.load_plan(job_id))
+
+    async def save_holds(self, holds: bytes) -> None:
+        """Save which jobs are kept from running."""
+        await self._index.write(lambda tx: tx.set_property(_HOLDS, holds.decode()))
+
+    async def load_holds(self) -> bytes | None:
+        """Return what `save_holds` was given last."""
+        holds = await self._index.read(lambda tx: tx.get_property(_HOLDS))
+        return None if holds is None else holds.encode()

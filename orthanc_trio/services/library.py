@@ -5,15 +5,20 @@ until an event says that they are no longer true.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
+from functools import partial
 
 from ..index.index import Index
 from ..index.transaction import ChangesPage, ReadTransaction
+from ..model.errors import UnknownResource
 from ..model.event import ChangeEvent, ChangeType, Event, ResourceDeleted, ResourcesTouched
 from ..model.resource import Attachment, Facts, ResourceLevel, Statistics
 from ..storage.area import Storage, StorageArea
+from ..storage.content import open_content
+from .open_files import OpenFiles
 
 _CACHED_RESOURCES = 8192
+_PIECE = 1 << 20
 _CACHED_CHILDREN = 1000  # a resource with more children is cheap to ask for, compared with keeping it
 
 
@@ -36,6 +41,7 @@ class Library:
         self._storage = storage
         self._is_stable = is_stable
         self._cache: OrderedDict[str, Description] = OrderedDict()
+        self._files = OpenFiles()
         self._generation = 0
 
     def notice(self, event: Event) -> None:
@@ -55,6 +61,11 @@ class Library:
         self._generation += 1
         for id in ids:
             self._cache.pop(id, None)
+            self._files.forget(id)
+
+    def close(self) -> None:
+        """Close the files that are kept open. Safe to repeat."""
+        self._files.close()
 
     def cached(self, level: ResourceLevel, id: str) -> Description | None:
         """Return the description of a resource if it is at hand."""
@@ -121,6 +132,13 @@ class Library:
         """Return counts and sizes over all that is stored."""
         return await self._index.read(lambda tx: tx.statistics())
 
+    async def statistics_of(self, id: str, attachment_type: int | None = None) -> Statistics:
+        """Return counts and sizes below a resource, see `ReadTransaction`. Raises UnknownResource."""
+        found = await self._index.read(lambda tx: tx.statistics_of(id, attachment_type))
+        if found is None:
+            raise UnknownResource
+        return found
+
     async def changes(
         self,
         *,
@@ -139,14 +157,31 @@ class Library:
         """Empty the log of changes; the numbering goes on."""
         await self._index.write(lambda tx: tx.clear_changes())
 
-    async def open_file(self, attachment: Attachment) -> tuple[int, int] | bytes:
-        """Open the bytes of an attachment as (descriptor, offset), which the caller closes.
+    async def open_file(self, id: str, attachment: Attachment) -> tuple[int, int] | bytes:
+        """Open what is stored of an attachment of a resource: (descriptor, offset), which the caller closes.
 
-        Where they are in no local file, return them. Raises InexistentFile.
+        Where it is in no local file, return it. Raises InexistentFile.
         """
+        known = self._files.borrow(id, attachment.uuid)
+        if known is not None:
+            return known, 0
+        generation = self._generation
+        opened = await self._storage.run(partial(_open_blob, attachment=attachment))
+        if isinstance(opened, tuple) and opened[1] == 0 and generation == self._generation:
+            self._files.keep(id, attachment.uuid, opened[0])
+        return opened
 
-        def open_blob(area: StorageArea) -> tuple[int, int] | bytes:
-            blob = area.open(attachment.uuid, attachment.size)
-            return blob.descriptor() or blob.read()
+    async def read_content(self, attachment: Attachment) -> bytes:
+        """Return the content of an attachment, however it is stored. Raises InexistentFile, CorruptedFile."""
+        return await self._storage.run(lambda area: open_content(area, attachment).read())
 
-        return await self._storage.run(open_blob)
+    async def stream_content(self, attachment: Attachment) -> AsyncGenerator[bytes, None]:
+        """Yield the content of an attachment in pieces. Raises InexistentFile, CorruptedFile."""
+        blob = await self._storage.run(lambda area: open_content(area, attachment))
+        for offset in range(0, blob.size, _PIECE):
+            yield await self._storage.run(lambda _, offset=offset: blob.read(offset, _PIECE))  # type: ignore[misc]
+
+
+def _open_blob(area: StorageArea, attachment: Attachment) -> tuple[int, int] | bytes:
+    blob = area.open(attachment.uuid, attachment.size)
+    return blob.descriptor() or blob.read()

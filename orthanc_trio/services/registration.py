@@ -124,14 +124,16 @@ class Registrar:
         Raises BadFileFormat if identifiers collide with those of resources of other levels.
         """
         removed: tuple[ResourceRef, ...] = ()
-        old = _find(tx, file.ids, INSTANCE)
+        found = _find(tx, file.ids)
+        old = found.get(INSTANCE)
         if old is not None:
             if not self._replaces(tx, old, file.attachment):
                 return Registered(result=StoreResult(StoreStatus.ALREADY_STORED, file.ids))
             deletion = tx.delete(file.ids.instance)
             assert deletion is not None
             removed = deletion.removed
-        changes = self._insert(tx, file, origin, date, extra)
+            found = _find(tx, file.ids)
+        changes = self._insert(tx, file, found, origin, date, extra)
         return Registered(
             result=StoreResult(StoreStatus.SUCCESS, file.ids), removed=removed, changes=tuple(changes)
         )
@@ -147,9 +149,15 @@ class Registrar:
                 return all(a.uncompressed_md5 != new.uncompressed_md5 or not a.uncompressed_md5 for a in kept)
 
     def _insert(
-        self, tx: Transaction, file: StoredFile, origin: Origin, date: datetime, extra: MetadataByLevel
+        self,
+        tx: Transaction,
+        file: StoredFile,
+        found: Mapping[ResourceLevel, Row],
+        origin: Origin,
+        date: datetime,
+        extra: MetadataByLevel,
     ) -> list[Change]:
-        rows = _existing_rows(tx, file.ids)
+        rows = {level: row.row for level, row in found.items()}
         created = [level for level in _LEVELS if level not in rows]
         for level in created:
             parent = rows[_PARENT[level]] if level in _PARENT else None
@@ -159,9 +167,11 @@ class Registrar:
         if SERIES in created:
             self._watch.begin(file.ids.series, file.parsed.expected_number_of_instances)
         time = f"{date:%Y%m%dT%H%M%S}"
+        metadata: dict[int, dict[int, str]] = {}
         for level, row in rows.items():
             values = self._metadata(level, file.parsed, origin, time, is_new=level in created)
-            tx.set_metadata(row, {**values, **extra.get(level, {})})
+            metadata[row] = {**values, **extra.get(level, {})}
+        tx.set_metadata_of(metadata)
         tx.attach(rows[INSTANCE], file.attachment)
         changes = [tx.log_change(_NEW[level], rows[level], date) for level in reversed(created)]
         if self._completes_series(tx, file.ids.series):
@@ -207,22 +217,11 @@ def _instance_metadata(parsed: ParsedInstance, time: str) -> dict[int, str]:
     return {number: str(value) for number, value in values.items() if value is not None}
 
 
-def _existing_rows(tx: Transaction, ids: ResourceIds) -> dict[ResourceLevel, int]:
-    rows: dict[ResourceLevel, int] = {}
-    for level in (SERIES, STUDY, PATIENT):
-        if level is PATIENT and PATIENT in rows:
-            break
-        found = _find(tx, ids, level)
-        if found is not None:
-            rows[level] = found.row
-            if found.parent_row is not None:
-                rows[_PARENT[level]] = found.parent_row
-    return rows
-
-
-def _find(tx: Transaction, ids: ResourceIds, level: ResourceLevel) -> Row | None:
-    found = tx.find(ids.of(level))
-    if found is not None and found.level is not level:
+def _find(tx: Transaction, ids: ResourceIds) -> dict[ResourceLevel, Row]:
+    """Return what is there of the instance and its ancestors."""
+    found = tx.find_all((ids.patient, ids.study, ids.series, ids.instance))
+    rows = {level: found[ids.of(level)] for level in _LEVELS if ids.of(level) in found}
+    if any(row.level is not level for level, row in rows.items()):
         # A PatientID with "|" in it can be made to hash like a study of another patient.
         raise BadFileFormat("The identifiers are those of another resource")
-    return found
+    return rows

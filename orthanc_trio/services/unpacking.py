@@ -48,7 +48,7 @@ class Unpacking:
     async def _unpack_all(self, send: trio.MemorySendChannel[Member], scope: trio.CancelScope) -> None:
         async with send:
             try:
-                while batch := await self._storage.run(self._reader.next_batch):
+                while batch := await self._storage.run_long(self._reader.next_batch):
                     for member in batch:
                         await self._hand_over(send, member)
             except OrthancError as exc:

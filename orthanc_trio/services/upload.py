@@ -20,6 +20,8 @@ from .zip_reader import ArchiveLimits, ArchiveReader
 
 __all__ = ["Rejected", "Upload", "UploadLimits", "UploadResult"]
 
+Chunk = bytes | bytearray
+
 _PIECE = 1 << 20
 _SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 
@@ -58,7 +60,7 @@ class Upload:
 
     async def store(
         self,
-        chunks: AsyncIterable[bytes],
+        chunks: AsyncIterable[Chunk],
         origin: Origin,
         *,
         content_length: int | None = None,
@@ -85,19 +87,21 @@ class Upload:
         if size > self._body_limit:
             raise PayloadTooLarge
 
-    async def _collect(self, chunks: AsyncIterator[bytes], content_length: int | None) -> Collected:
+    async def _collect(self, chunks: AsyncIterator[Chunk], content_length: int | None) -> Collected:
         limit = self._limits.memory_bytes
         if content_length is not None and content_length > limit:
             limit = min(limit, _PIECE)
         buffer = bytearray()
         async for chunk in chunks:
+            if len(chunk) == content_length and len(chunk) <= limit:
+                return chunk  # a body in one piece needs no copy
             buffer += chunk
             self._check_size(len(buffer))
             if len(buffer) > limit:
                 return await self._spill(buffer, chunks)
         return buffer
 
-    async def _spill(self, buffer: bytearray, chunks: AsyncIterator[bytes]) -> Collected:
+    async def _spill(self, buffer: bytearray, chunks: AsyncIterator[Chunk]) -> Collected:
         spool = await self._storage.run(partial(_begin, data=buffer))
         is_complete = False
         try:
@@ -123,7 +127,7 @@ class Upload:
             unpack = partial(
                 gunzip, data=data, limit=self._member_limit, memory_bytes=self._limits.memory_bytes
             )
-            unpacked = await self._storage.run(unpack)
+            unpacked = await self._storage.run_long(unpack)
             async with owned(self._storage, unpacked):
                 return await self._store_instance(unpacked, origin)
         return await self._store_instance(data, origin)

@@ -1,7 +1,7 @@
 """Where bytes live: the seam that every storage backend implements.
 
 A StorageArea is blocking and is used only inside `Storage.run`, which is one hop to a storage thread; a
-caller does all that belongs together (parse, hash, write) in that one hop.
+caller does all that belongs together (parse, hash, write, enter into the index) in that one hop.
 
 Storing has two phases, so that a crash can never leave a file that no row of the index knows:
 `create` (or `receive`) leaves a durable, readable, *unsettled* file; when the row is committed the file is
@@ -10,11 +10,19 @@ each.
 """
 
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Thread
 from typing import Protocol, TypeVar
 
 import trio
+from outcome import capture
+
+from ..calls import CallQueue
+from ..model.errors import InternalError
 
 T = TypeVar("T")
+
+_CLOSE_S = 10.0
 
 
 class Blob(Protocol):
@@ -90,15 +98,62 @@ class StorageArea(Protocol):
 
 
 class Storage:
-    """The asynchronous face of a StorageArea: runs functions of it on storage threads."""
+    """The asynchronous face of a StorageArea: runs functions of it on storage threads. Made inside Trio.
+
+    At most `threads` functions run at a time, and as many of `run_long`.
+    """
 
     def __init__(self, area: StorageArea, *, threads: int) -> None:
         self._area = area
-        self.limiter = trio.CapacityLimiter(threads)
+        self._queue: CallQueue[StorageArea] = CallQueue(InternalError("The storage area is closed"))
+        self._threads: list[Thread] = []
+        self._most_threads = threads
+        self._at_work = 0
+        self._long = trio.CapacityLimiter(threads)
+        self._beside = ThreadPoolExecutor(threads, thread_name_prefix="storage-beside")
 
     async def run(self, function: Callable[[StorageArea], T]) -> T:
         """Run `function` of the area in a storage thread and return its result.
 
-        Not abandoned on cancel: a write that began always ends, one way or the other.
+        Not abandoned on cancel: a write that began always ends, one way or the other. Raises InternalError
+        when the storage is closed.
         """
-        return await trio.to_thread.run_sync(function, self._area, limiter=self.limiter)
+        self._at_work += 1
+        try:
+            if self._at_work > len(self._threads) < self._most_threads:
+                self._start_thread()
+            return await self._queue.run(function)
+        finally:
+            self._at_work -= 1
+
+    async def run_long(self, function: Callable[[StorageArea], T]) -> T:
+        """Do the same with a function that may take long, and may ask `trio.from_thread.check_cancelled`."""
+        return await trio.to_thread.run_sync(function, self._area, limiter=self._long)
+
+    def begin(self, function: Callable[[], T]) -> Future[T]:
+        """Start a computation in a thread beside the storage threads; these may wait for its result.
+
+        It must be short, since closing waits for it.
+        """
+        return self._beside.submit(function)
+
+    async def close(self) -> None:
+        """Finish what is under way, for at most 10 s, and accept nothing more."""
+        limiter = trio.CapacityLimiter(1)
+        self._beside.shutdown(wait=False)
+        self._queue.close(len(self._threads))
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE_S):
+            for thread in self._threads:
+                await trio.to_thread.run_sync(thread.join, limiter=limiter, abandon_on_cancel=True)
+
+    def _start_thread(self) -> None:
+        # A daemon, as Trio's own threads: an event loop that crashed must not leave a process that hangs.
+        number = len(self._threads)
+        thread = Thread(target=self._serve, name=f"storage-{number}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _serve(self) -> None:
+        while calls := self._queue.take(1):
+            calls[0].result = capture(calls[0].function, self._area)
+            self._queue.deliver(calls)

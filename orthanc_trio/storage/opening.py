@@ -8,7 +8,7 @@ from pathlib import Path
 import trio
 
 from ..config.settings import StorageBackend
-from .area import Storage
+from .area import Storage, StorageArea
 from .filesystem import FileSystemArea
 from .memory import MemoryArea
 
@@ -23,13 +23,24 @@ async def open_storage(
     """
     match kind:
         case StorageBackend.MEMORY:
-            yield Storage(MemoryArea(), threads=threads)
+            async with _opened(MemoryArea(), threads) as storage:
+                yield storage
         case StorageBackend.FILESYSTEM:
             area = await trio.to_thread.run_sync(
                 partial(FileSystemArea, folder, is_synchronous=is_synchronous),
                 limiter=trio.CapacityLimiter(1),
             )
             try:
-                yield Storage(area, threads=threads)
+                async with _opened(area, threads) as storage:
+                    yield storage
             finally:
                 area.close()
+
+
+@asynccontextmanager
+async def _opened(area: StorageArea, threads: int) -> AsyncIterator[Storage]:
+    storage = Storage(area, threads=threads)
+    try:
+        yield storage
+    finally:
+        await storage.close()

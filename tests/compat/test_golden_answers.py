@@ -7,34 +7,18 @@ defined length of its pixel data, and chrH32.dcm, whose name in JIS X 0208 it do
 import io
 import json
 import zipfile
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import pydicom.data
 import pytest
 
-from tests.support.server import Server, running_server
+from tests.support.server import Server
 
-GOLDEN = Path(__file__).parent / "golden"
-FILES = Path(pydicom.data.__file__).parent
+from .conftest import GOLDEN
+
 RECORDED: dict[str, Any] = json.loads((GOLDEN / "pydicom_files.json").read_text())
 ARCHIVES: dict[str, list[str]] = json.loads((GOLDEN / "archive_names.json").read_text())
 UPLOADS = sorted(RECORDED["uploads"])
 NOT_COMPARED = {"LastUpdate", "IsStable", "FileUuid"}  # they differ from one run to the next
-
-
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, dict[str, Any]]]:
-    """A server that was sent every file, in the recorded order, and its answers by file name."""
-    with running_server(tmp_path_factory.mktemp("golden"), SyncStorageArea=False) as server:
-        connection = server.connect()
-        replies = {}
-        for name in UPLOADS:
-            data = (FILES / name).read_bytes()
-            replies[name] = server.request("POST", "/instances", data, connection=connection)
-        connection.close()
-        yield server, replies
 
 
 @pytest.mark.parametrize("name", UPLOADS)

@@ -28,6 +28,7 @@ def dicom_file(key: str, size: int = 10) -> Attachment:
         uncompressed_size=2 * size,
         md5="m",
         uncompressed_md5="u",
+        crc32=0xFEDCBA98,
     )
 
 
@@ -87,7 +88,10 @@ def dump(tx: ReadTransaction) -> dict[str, object]:
     ids = [id for level in ResourceLevel for id in tx.ids(level)]
     return {
         "facts": tx.facts_of(ids),
+        "tags": tx.tags_of([*ids, "none"]),
         "attachments": [tx.attachments(row_of(tx, id)) for id in ids],
+        "metadata": [tx.metadata_item(row_of(tx, id), type) for id in ids for type in range(1, 5)],
+        "labels": tx.labels_in_use(),
         "ancestors": [tx.ancestors(id) for id in ids],
         "leaves": [tx.leaves(id) for id in tx.ids(PATIENT)],
         "statistics": tx.statistics(),

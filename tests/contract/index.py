@@ -10,6 +10,7 @@ from orthanc_trio.model.errors import DatabaseError
 from orthanc_trio.model.event import ChangeType
 from orthanc_trio.model.resource import (
     Metadata,
+    ResourceLevel,
 )
 
 from .forest import (
@@ -22,11 +23,14 @@ from .forest import (
     store,
     store_all,
 )
+from .index_annotations import AnnotationContract
 from .index_changes import ChangeContract, DeletionContract, JobContract
 from .index_resources import FileContract, ResourceContract
 
 
-class IndexContract(ResourceContract, FileContract, DeletionContract, ChangeContract, JobContract):
+class IndexContract(
+    ResourceContract, AnnotationContract, FileContract, DeletionContract, ChangeContract, JobContract
+):
     """The promises of `index/index.py`, and by inheritance those of `index/transaction.py`."""
 
     async def test_a_function_that_raises_leaves_no_trace(self, tmp_path: Path) -> None:
@@ -56,6 +60,30 @@ class IndexContract(ResourceContract, FileContract, DeletionContract, ChangeCont
             with pytest.raises(Refused):
                 await index.write(fail)
             assert await index.read(dump) == before
+
+    async def test_threads_write_in_place_together_with_tasks(self, tmp_path: Path) -> None:
+        def refuse(tx: Transaction) -> None:
+            store(tx, "p/s/e/refused")
+            raise Refused
+
+        async with self.open(tmp_path) as index:
+
+            async def from_thread(number: int) -> None:
+                await trio.to_thread.run_sync(index.write_here, store_all(f"p/s/e/thread-{number}"))
+
+            async def refused() -> None:
+                with pytest.raises(Refused):
+                    await trio.to_thread.run_sync(index.write_here, refuse)
+
+            async with trio.open_nursery() as nursery:
+                for number in range(10):
+                    nursery.start_soon(from_thread, number)
+                    nursery.start_soon(index.write, store_all(f"p/s/e/task-{number}"))
+                    nursery.start_soon(refused)
+            found = await index.read(lambda tx: tx.descendants("p", ResourceLevel.INSTANCE))
+            assert found == sorted(f"{kind}-{n}" for kind in ("thread", "task") for n in range(10))
+        with pytest.raises(DatabaseError, match="closed"):
+            index.write_here(store_all("p/s/e/late"))
 
     async def test_functions_that_fail_do_not_disturb_their_neighbours(self, tmp_path: Path) -> None:
         outcomes: dict[int, str] = {}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orthanc_trio.index.transaction import ReadTransaction, Transaction
+from orthanc_trio.index.transaction import MainTags, ReadTransaction, Transaction
 from orthanc_trio.model.errors import DatabaseError
 from orthanc_trio.model.resource import (
     Attachment,
@@ -119,6 +119,15 @@ class ResourceContract(Backend):
         assert study.indexes_in_series == ()
         assert (series.dicom, series.patient_tags) == (None, None)
         assert (instance.children, instance.dicom) == ((), dicom_file("file-i"))
+
+    async def test_tags_of_many_come_without_the_unknown(self, tmp_path: Path) -> None:
+        async with self.open(tmp_path) as index:
+            await index.write(store_all("p/s/e/i"))
+            found = await index.read(lambda tx: tx.tags_of(["s", "none", "i"]))
+        assert found == {
+            "s": MainTags({"0008,0018": "uid-s", "0010,0010": "s"}, {"0010,0010": "patient of s"}),
+            "i": MainTags({"0008,0018": "uid-i", "0010,0010": "i"}, {}),
+        }
 
     async def test_a_child_without_index_in_series_has_none_there(self, tmp_path: Path) -> None:
         def fill(tx: Transaction) -> None:

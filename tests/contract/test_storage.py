@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from orthanc_trio.config.settings import StorageBackend
+from orthanc_trio.model.errors import InternalError
 from orthanc_trio.storage.area import StorageArea
 from orthanc_trio.storage.filesystem import FileSystemArea
 from orthanc_trio.storage.memory import MemoryArea
@@ -34,4 +35,6 @@ async def test_an_opened_storage_runs_functions_of_its_area(kind: StorageBackend
     async with open_storage(kind, tmp_path / "storage", is_synchronous=False, threads=2) as storage:
         await storage.run(lambda area: area.create(key, b"data"))
         assert await storage.run(lambda area: area.open(key, 4).read()) == b"data"
-        assert storage.limiter.total_tokens == 2
+        assert await storage.run_long(lambda area: area.open(key, 4).size) == 4
+    with pytest.raises(InternalError, match="closed"):
+        await storage.run(lambda area: area.delete(key))

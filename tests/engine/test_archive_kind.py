@@ -109,8 +109,10 @@ def add(tx: Transaction, instance: ParsedInstance, file: Attachment) -> None:
 
 
 @asynccontextmanager
-async def opened_library(*, is_synchronous: bool = False) -> AsyncIterator[Library]:
-    area = MemoryArea()
+async def opened_library(
+    *, is_synchronous: bool = False, area: MemoryArea | None = None
+) -> AsyncIterator[Library]:
+    area = area or MemoryArea()
     async with open_memory_index() as index:
         services = KindServices(
             index=index,
@@ -381,7 +383,7 @@ class CancelAt(trio.abc.Instrument):
 async def test_a_step_may_be_cancelled_anywhere(tmp_path: Path, kind_name: str) -> None:
     async with opened_library() as library:
         for data in make_series(3):
-            instance = await library.store(data)
+            instance = await library.store(data, size=2 << 20)
         kind, context = library.kinds[kind_name], Context(tmp_path)
         args = ArchiveArgs(resources=(id_of(instance, STUDY),))
         plan = await kind.plan(context, args)

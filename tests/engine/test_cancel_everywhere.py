@@ -9,10 +9,20 @@ import trio
 
 from orthanc_trio.jobs.attempt import AnyOutcome
 from orthanc_trio.jobs.journal import decode_record
+from orthanc_trio.jobs.options import Limits
 from orthanc_trio.jobs.outputs import Outputs
-from orthanc_trio.model.errors import DatabaseUnavailable
-from orthanc_trio.model.job import Done, JobOutput, JobState
-from tests.support.jobs import Context, CountArgs, CountKind, MemoryStore, Rig, names, running_engine
+from orthanc_trio.model.errors import DatabaseUnavailable, RemoteUnavailable
+from orthanc_trio.model.job import Done, JobOutput, JobState, RetryPolicy, SubmitOptions
+from tests.support.jobs import (
+    Context,
+    CountArgs,
+    CountKind,
+    MemoryStore,
+    Rig,
+    StepHook,
+    names,
+    running_engine,
+)
 
 STEPS = 3
 
@@ -59,6 +69,27 @@ async def append(context: Context, position: int) -> AnyOutcome | None:
     return Done(outputs=(output,))
 
 
+class Flaky:
+    """Appends, but the second step of each job fails once when it has written."""
+
+    def __init__(self) -> None:
+        self._failed: set[str] = set()
+
+    async def __call__(self, context: Context, position: int) -> AnyOutcome | None:
+        outcome = await append(context, position)
+        if position == 1 and context.job_id not in self._failed:
+            self._failed.add(context.job_id)
+            raise RemoteUnavailable
+        return outcome
+
+
+RETRIED = SubmitOptions(retry=RetryPolicy(max_attempts=3, delay_s=0), timeout_s=5, unique_key="k")
+
+
+def is_of_job(job_id: str, task: str) -> bool:
+    return task == f"job {job_id}" or "Wakes" in task
+
+
 def check_files(rig: Rig, folder: Path) -> None:
     """Only the outputs of jobs that succeeded are there."""
     named = {output.file for record in rig.engine.records() for output in record.outputs}
@@ -82,9 +113,12 @@ async def finish(rig: Rig) -> None:
 
 
 @asynccontextmanager
-async def engine_with_files(folder: Path, store: MemoryStore | None = None) -> AsyncIterator[Rig]:
+async def engine_with_files(
+    folder: Path, store: MemoryStore | None = None, step: StepHook = append
+) -> AsyncIterator[Rig]:
     outputs = Outputs(folder, max_files=100)
-    async with running_engine(CountKind(append), store=store, outputs=outputs) as rig:
+    limits = Limits(types={"Count": 1})
+    async with running_engine(CountKind(step), store=store, outputs=outputs, limits=limits) as rig:
         yield rig
         await rig.until(lambda: not rig.engine.slots.borrowed_tokens)
         rig.check_at_rest()
@@ -119,10 +153,36 @@ async def test_a_job_that_is_cancelled_anywhere_leaves_nothing(tmp_path: Path) -
     raise AssertionError("the job never ended")
 
 
+async def test_a_job_that_is_tried_again_and_cancelled_anywhere_leaves_nothing(tmp_path: Path) -> None:
+    for number in range(1, 200):
+        async with engine_with_files(tmp_path / str(number), step=Flaky()) as rig:
+            record = await rig.engine.submit("Count", CountArgs(STEPS), RETRIED)
+            other = await rig.engine.submit("Count", CountArgs(STEPS))
+
+            instrument = AtCheckpoint(
+                number,
+                partial(is_of_job, record.id),
+                partial(start_cancel, rig, record.id),
+            )
+            async with instrumented(instrument):
+                record = await rig.engine.wait(record.id)
+            is_over = not instrument.has_acted
+            assert record.state is (JobState.SUCCESS if record.outputs else JobState.FAILURE)
+            await rig.until(lambda: not rig.engine.count(JobState.PENDING))
+            await rig.until_ended(other.id)
+        if is_over:
+            assert record.attempt == 2
+            return
+    raise AssertionError("the job never ended")
+
+
 async def test_a_caller_that_leaves_anywhere_leaves_nothing_half_done(tmp_path: Path) -> None:
     async def caller(rig: Rig) -> None:
         first = await rig.engine.submit("Count", CountArgs(STEPS))
-        second = await rig.engine.submit("Count", CountArgs(STEPS))
+        second = await rig.engine.submit("Count", CountArgs(STEPS), RETRIED)
+        assert (await rig.engine.submit("Count", CountArgs(STEPS), RETRIED)).id == second.id
+        await rig.engine.hold(type="Count", destination="x")
+        await rig.engine.release(type="Count")
         await rig.engine.pause(second.id)
         await rig.engine.resume(second.id)
         await rig.engine.cancel(second.id)
@@ -138,6 +198,7 @@ async def test_a_caller_that_leaves_anywhere_leaves_nothing_half_done(tmp_path: 
                 instrument = AtCheckpoint(number, lambda name: name == "caller", scope.cancel)
                 async with instrumented(instrument), trio.open_nursery() as nursery:
                     nursery.start_soon(caller, rig, name="caller")
+            await rig.engine.release(type="Count")
             await finish(rig)
         if not instrument.has_acted:
             return
@@ -147,7 +208,8 @@ async def test_a_caller_that_leaves_anywhere_leaves_nothing_half_done(tmp_path: 
 async def test_an_engine_that_is_cancelled_anywhere_goes_on_at_its_next_start(tmp_path: Path) -> None:
     async def caller(rig: Rig, submitted: list[str]) -> None:
         for _ in range(2):
-            record = await rig.engine.submit("Count", CountArgs(STEPS))
+            options = SubmitOptions(retry=RETRIED.retry)
+            record = await rig.engine.submit("Count", CountArgs(STEPS), options)
             submitted.append(record.id)
         for id in submitted:
             await rig.engine.wait(id)
@@ -159,7 +221,7 @@ async def test_an_engine_that_is_cancelled_anywhere_goes_on_at_its_next_start(tm
             instrument = AtCheckpoint(number, lambda name: name.startswith(("job ", "caller")), scope.cancel)
             async with (
                 instrumented(instrument),
-                running_engine(CountKind(append), store=store, outputs=outputs) as rig,
+                running_engine(CountKind(Flaky()), store=store, outputs=outputs) as rig,
                 trio.open_nursery() as nursery,
             ):
                 nursery.start_soon(caller, rig, submitted, name="caller")

@@ -11,11 +11,12 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from orthanc_trio.jobs.attempt import AnyOutcome
+from orthanc_trio.jobs.control import Verdict
 from orthanc_trio.jobs.journal import decode_record
 from orthanc_trio.jobs.outputs import Outputs
 from orthanc_trio.model.error_code import ErrorCode
 from orthanc_trio.model.errors import DatabaseError, DatabaseUnavailable, UnknownResource
-from orthanc_trio.model.job import JobFault, JobState, RetryAfter
+from orthanc_trio.model.job import JobFault, JobState, RetryAfter, SubmitOptions
 from tests.engine.test_steps import leave_output
 from tests.support.jobs import Context, CountArgs, CountCursor, CountKind, Gate, Rig, names, running_engine
 
@@ -54,7 +55,7 @@ async def job_in(state: JobState) -> AsyncIterator[Bench]:
     kind = CountKind(step)
     async with running_engine(kind, concurrent_jobs=1) as rig:
         if state is JobState.PENDING:
-            await rig.engine.submit("Count", CountArgs(label="blocker"), priority=9)
+            await rig.engine.submit("Count", CountArgs(label="blocker"), SubmitOptions(priority=9))
             await gate.arrival()
         id = (await rig.engine.submit("Count", CountArgs(3))).id
         if state is not JobState.PENDING:
@@ -76,7 +77,7 @@ ACCEPTED = {
     "pause": set(JobState),
     "cancel": set(JobState),
     "resume": {JobState.PAUSED},
-    "resubmit": {JobState.FAILURE},
+    "resubmit": {JobState.FAILURE, JobState.RETRY},
     "delete": {JobState.SUCCESS, JobState.FAILURE},
 }
 
@@ -86,13 +87,13 @@ ACCEPTED = {
 async def test_each_action_in_each_state(action: str, state: JobState) -> None:
     async with job_in(state) as bench:
         is_accepted = await getattr(bench.rig.engine, action)(bench.id)
-        assert is_accepted == (state in ACCEPTED[action])
+        assert bool(is_accepted) == (state in ACCEPTED[action])
 
 
 @pytest.mark.parametrize("action", ACCEPTED)
 async def test_each_action_refuses_an_unknown_job(action: str) -> None:
     async with running_engine() as rig:
-        assert await getattr(rig.engine, action)("x") is False
+        assert await getattr(rig.engine, action)("x") == Verdict("There is no such job")
 
 
 @pytest.mark.parametrize("state", [JobState.PENDING, JobState.RETRY, JobState.PAUSED])
@@ -195,7 +196,7 @@ async def test_a_resumed_job_goes_on_where_it_stopped(is_durable: bool) -> None:
     gate = Gate()
     kind = CountKind(gate)
     async with running_engine(kind) as rig:
-        record = await rig.engine.submit("Count", CountArgs(3), is_durable=is_durable)
+        record = await rig.engine.submit("Count", CountArgs(3), SubmitOptions(is_durable=is_durable))
         await gate.arrival()
         await rig.engine.pause(record.id)
         gate.open(3)
@@ -302,7 +303,7 @@ async def test_a_resubmitted_job_has_no_plan_until_it_starts() -> None:
 
 async def test_a_fleeting_job_can_be_resubmitted() -> None:
     async with running_engine() as rig:
-        record = await rig.engine.submit("Count", CountArgs(3), is_durable=False)
+        record = await rig.engine.submit("Count", CountArgs(3), SubmitOptions(is_durable=False))
         await rig.engine.cancel(record.id)
         await rig.engine.wait(record.id)
         assert await rig.engine.resubmit(record.id)
@@ -400,7 +401,7 @@ async def test_a_cancelled_job_closes_the_channel_to_its_caller() -> None:
         await rig.engine.submit("Count", CountArgs())
         await gate.arrival()
         send, receive = trio.open_memory_channel[bytes](0)
-        record = await rig.engine.submit("Count", CountArgs(), is_durable=False, sink=send)
+        record = await rig.engine.submit("Count", CountArgs(), SubmitOptions(is_durable=False), sink=send)
         await rig.engine.cancel(record.id)
         assert [chunk async for chunk in receive] == []
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -21,6 +22,11 @@ def make_output(job_id: str, key: str = "archive") -> JobOutput:
     return JobOutput(
         key=key, file=f"{job_id}.{key}", filename="x.zip", media_type="application/zip", size_bytes=1
     )
+
+
+def finished(job_id: str, **fields: Any) -> JobRecord:
+    """Return a job that has left an archive."""
+    return make_record(id=job_id, state=JobState.SUCCESS, outputs=(make_output(job_id),), **fields)
 
 
 def leave(outputs: Outputs, job_id: str, key: str = "archive") -> Path:
@@ -48,12 +54,12 @@ async def test_the_least_recently_used_output_makes_place(tmp_path: Path) -> Non
     outputs = await opened_outputs(tmp_path)
     for id in IDS[:2]:
         leave(outputs, id)
-        assert outputs.keep(id, [make_output(id)]) == []
+        assert outputs.keep(finished(id)) == []
     descriptor = await outputs.open(make_output(IDS[0]).file)
     assert descriptor is not None
     os.close(descriptor)
     leave(outputs, IDS[2])
-    assert outputs.keep(IDS[2], [make_output(IDS[2])]) == [make_output(IDS[1]).file]
+    assert outputs.keep(finished(IDS[2])) == [make_output(IDS[1]).file]
     await outputs.drain()
     assert names(tmp_path) == {make_output(IDS[0]).file, make_output(IDS[2]).file}
 
@@ -62,7 +68,7 @@ async def test_files_that_a_job_began_and_does_not_leave_are_removed(tmp_path: P
     outputs = await opened_outputs(tmp_path)
     leave(outputs, IDS[0])
     leave(outputs, IDS[0], "scratch")
-    outputs.keep(IDS[0], [make_output(IDS[0])])
+    outputs.keep(finished(IDS[0]))
     await outputs.drain()
     assert names(tmp_path) == {make_output(IDS[0]).file}
 
@@ -78,7 +84,7 @@ async def test_the_files_of_a_failed_job_are_gone_before_it_can_begin_anew(tmp_p
 async def test_the_janitor_removes_what_is_doomed(tmp_path: Path) -> None:
     outputs = await opened_outputs(tmp_path)
     path = leave(outputs, IDS[0])
-    outputs.keep(IDS[0], [make_output(IDS[0])])
+    outputs.keep(finished(IDS[0]))
     async with janitor(outputs):
         outputs.doom_all(make_record(id=IDS[0], outputs=(make_output(IDS[0]),)))
         outputs.doom(["never was"])
@@ -90,7 +96,7 @@ async def test_the_janitor_removes_what_is_doomed(tmp_path: Path) -> None:
 async def test_an_output_that_vanished_cannot_be_opened(tmp_path: Path) -> None:
     outputs = await opened_outputs(tmp_path)
     path = leave(outputs, IDS[0])
-    outputs.keep(IDS[0], [make_output(IDS[0])])
+    outputs.keep(finished(IDS[0]))
     path.unlink()
     assert await outputs.open(path.name) is None
 

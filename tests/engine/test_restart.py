@@ -10,7 +10,7 @@ from orthanc_trio.jobs.attempt import AnyOutcome
 from orthanc_trio.jobs.journal import decode_record, encode_record
 from orthanc_trio.jobs.outputs import Outputs
 from orthanc_trio.model.errors import DatabaseError, DatabaseUnavailable, UnknownResource
-from orthanc_trio.model.job import Done, JobOutput, JobState, RetryAfter
+from orthanc_trio.model.job import Done, JobOutput, JobState, RetryAfter, SubmitOptions
 from tests.support.jobs import (
     Context,
     CountArgs,
@@ -101,14 +101,14 @@ async def test_a_job_that_ends_within_the_grace_is_told_to_its_caller() -> None:
 async def test_a_stop_closes_the_channels_to_callers() -> None:
     async with running_engine(CountKind(Gate())) as rig:
         send, receive = trio.open_memory_channel[bytes](0)
-        await rig.engine.submit("Count", CountArgs(), is_durable=False, sink=send)
+        await rig.engine.submit("Count", CountArgs(), SubmitOptions(is_durable=False), sink=send)
         await rig.engine.stop(0)
         assert [chunk async for chunk in receive] == []
 
 
 async def test_a_fleeting_job_ends_with_its_process() -> None:
     async with running_engine(CountKind(Gate())) as rig:
-        await rig.engine.submit("Count", CountArgs(), is_durable=False)
+        await rig.engine.submit("Count", CountArgs(), SubmitOptions(is_durable=False))
     async with running_engine(store=rig.store) as rig:
         assert rig.engine.records() == []
 
@@ -173,9 +173,9 @@ async def test_after_a_restart_states_priorities_and_runtimes_are_kept(autojump_
         engine = rig.engine
         succeeded = await engine.wait((await engine.submit("Count", CountArgs(1))).id)
         failed = await engine.wait((await engine.submit("Count", CountArgs(2))).id)
-        delayed = await engine.submit("Count", CountArgs(1), priority=-2)
+        delayed = await engine.submit("Count", CountArgs(1), SubmitOptions(priority=-2))
         await rig.until_state(delayed.id, JobState.RETRY)
-        paused = await engine.submit("Count", CountArgs(1), priority=5)
+        paused = await engine.submit("Count", CountArgs(1), SubmitOptions(priority=5))
         await engine.pause(paused.id)
     kind.discarded.clear()
     async with running_engine(kind, store=rig.store.survivor()) as rig:

@@ -15,7 +15,7 @@ from orthanc_trio.jobs.outputs import Outputs
 from orthanc_trio.model.error_code import ErrorCode
 from orthanc_trio.model.errors import CannotWriteFile, Timeout, UnknownResource
 from orthanc_trio.model.event import JobEvent
-from orthanc_trio.model.job import Done, JobFault, JobOutput, JobRecord, JobState, RetryAfter
+from orthanc_trio.model.job import Done, JobFault, JobOutput, JobRecord, JobState, RetryAfter, SubmitOptions
 from tests.support.jobs import Context, CountArgs, CountCursor, CountKind, Gate, Rig, names, running_engine
 
 
@@ -89,6 +89,8 @@ async def test_arguments_that_cannot_be_read_fail_the_job() -> None:
     class OtherArgs(Struct):
         steps: str
         label: str = ""
+        destination: str = ""
+        resources: tuple[str, ...] = ()
 
     kind = CountKind()
     async with running_engine(kind) as rig:
@@ -268,7 +270,7 @@ async def test_the_result_streams_to_the_caller_and_the_end_closes_the_channel()
 
     async with running_engine(CountKind(step)) as rig:
         send, receive = trio.open_memory_channel[bytes](0)
-        record = await rig.engine.submit("Count", CountArgs(3), is_durable=False, sink=send)
+        record = await rig.engine.submit("Count", CountArgs(3), SubmitOptions(is_durable=False), sink=send)
         assert [chunk async for chunk in receive] == [b"x"] * 3
         assert (await rig.engine.wait(record.id)).state is JobState.SUCCESS
 

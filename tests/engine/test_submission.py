@@ -12,13 +12,15 @@ from orthanc_trio.model.errors import (
     UnknownResource,
 )
 from orthanc_trio.model.event import JobEvent
-from orthanc_trio.model.job import JobState
+from orthanc_trio.model.job import JobState, SubmitOptions
 from tests.support.jobs import CountArgs, CountKind, Gate, MemoryStore, running_engine
 
 
 async def test_a_job_is_in_the_store_when_its_submission_returns() -> None:
     async with running_engine(CountKind(Gate())) as rig:
-        record = await rig.engine.submit("Count", CountArgs(), priority=3, user_data=Raw(b"[1]"))
+        record = await rig.engine.submit(
+            "Count", CountArgs(), SubmitOptions(priority=3, user_data=Raw(b"[1]"))
+        )
         assert record.id in rig.store.records
         assert (record.state, record.priority, record.content) == (JobState.PENDING, 3, {"Label": ""})
         assert bytes(record.user_data or b"") == b"[1]"
@@ -93,7 +95,7 @@ async def test_concurrent_submissions_do_not_wait_for_each_other() -> None:
 
 async def test_a_fleeting_job_is_never_saved(autojump_clock: MockClock) -> None:
     async with running_engine() as rig:
-        record = await rig.engine.submit("Count", CountArgs(3), is_durable=False)
+        record = await rig.engine.submit("Count", CountArgs(3), SubmitOptions(is_durable=False))
         assert (await rig.engine.wait(record.id)).state is JobState.SUCCESS
         await trio.sleep(10)
         assert rig.store.writes == 0
@@ -106,7 +108,7 @@ async def test_priorities_decide_and_ties_are_first_in_first_out() -> None:
         await rig.engine.submit("Count", CountArgs(label="first"))
         await gate.arrival()
         jobs = [
-            await rig.engine.submit("Count", CountArgs(label=label), priority=priority)
+            await rig.engine.submit("Count", CountArgs(label=label), SubmitOptions(priority=priority))
             for label, priority in (("a", 0), ("b", 7), ("c", -1), ("d", 0), ("e", 7))
         ]
         gate.open(6)

@@ -4,6 +4,7 @@ import http.client
 import random
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,7 +89,7 @@ def test_kill_at_random_moments_loses_nothing_that_was_answered(tmp_path: Path) 
     moments = random.Random(SEED)
     instances: dict[str, bytes] = {}
     jobs: set[str] = set()
-    options = {"JobsHistorySize": 1_000_000, "MediaArchiveSize": 1_000_000}
+    options: dict[str, Any] = {"JobsHistorySize": 1_000_000, "MediaArchiveSize": 1_000_000}
     with running_server(tmp_path, **options) as server:
         for number in range(ROUNDS):
             load = Load(server, number)

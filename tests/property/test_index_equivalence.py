@@ -85,6 +85,25 @@ def steps() -> st.SearchStrategy[Step]:
         paths().map(lambda path: lambda tx: store(tx, path) and None),
         IDS.map(delete),
         st.builds(lambda id, values: on_row(lambda tx, row: tx.set_metadata(row, values))(id), IDS, metadata),
+        st.builds(
+            lambda id, type, value: on_row(lambda tx, row: tx.revise_metadata(row, type, value))(id),
+            IDS,
+            st.integers(1, 4),
+            TEXT,
+        ),
+        st.builds(
+            lambda id, type: on_row(lambda tx, row: tx.remove_metadata(row, type))(id), IDS, st.integers(1, 4)
+        ),
+        st.builds(
+            lambda id, label: on_row(lambda tx, row: tx.add_label(row, label))(id), IDS, st.sampled_from("xy")
+        ),
+        st.builds(
+            lambda id, label: on_row(lambda tx, row: tx.remove_label(row, label))(id),
+            IDS,
+            st.sampled_from("xy"),
+        ),
+        st.builds(lambda id, yes: on_row(lambda tx, row: tx.set_protected(row, yes))(id), IDS, st.booleans()),
+        st.builds(lambda id, type: lambda tx: tx.statistics_of(id, type), IDS, st.integers(1, 3)),
         st.builds(lambda id, *how: attach(*how)(id), IDS, st.integers(1, 3), st.sampled_from("xyz"), numbers),
         st.builds(
             lambda id, *how: on_row(lambda tx, row: tx.log_change(how[0], row, how[1]))(id), IDS, types, DATES

@@ -26,9 +26,11 @@ class Stage:
         self.path = folder / "file"
         self.path.write_bytes(CONTENT)
         self.is_stream_closed = False
+        self.may_go_on = trio.Event()
 
     async def chunks(self) -> AsyncIterator[bytes]:
         try:
+            await self.may_go_on.wait()
             yield b"chunk"
         finally:
             self.is_stream_closed = True
@@ -57,8 +59,13 @@ def make_routes(stage: Stage) -> Routes:
     @routes.head("/stream")
     async def stream(context: Any, request: Request) -> AnyAnswer:
         chunks = stage.chunks()
+        stage.may_go_on.set()
         assert await anext(chunks) == b"chunk"
         return StreamAnswer(chunks=chunks, media_type="application/zip")
+
+    @routes.get("/waiting", hot=True)
+    async def waiting(context: Any, request: Request) -> AnyAnswer:
+        return StreamAnswer(chunks=stage.chunks(), media_type="application/zip")
 
     @routes.get("/got")
     async def got(context: Any, request: Request) -> AnyAnswer:
@@ -131,6 +138,16 @@ async def test_head_of_what_has_none_is_an_empty_404(opened: Opener, path: str) 
         reply = await head(client, path)
         assert (reply.status, reply.headers["content-length"]) == (404, "0")
         assert "content-type" not in reply.headers
+
+
+async def test_the_head_of_a_stream_does_not_wait_for_its_body(opened: Opener) -> None:
+    async with opened() as (stage, client):
+        await client.send(request_bytes("GET", "/waiting"))
+        with trio.fail_after(5):
+            reply = await client.read_reply(has_body=False)
+        assert (reply.status, reply.headers["content-type"]) == (200, "application/zip")
+        stage.may_go_on.set()
+        assert await client.read_exactly(15) == b"5\r\nchunk\r\n0\r\n\r\n"
 
 
 async def test_head_is_among_the_methods_of_its_path(opened: Opener) -> None:

@@ -74,6 +74,21 @@ class RawClient:
         found, _, self._held = self._held.partition(end)
         return found
 
+    async def read_head(self) -> str:
+        """Return the lines of the head of an answer, each with its end."""
+        return (await self._read_until(b"\r\n\r\n")).decode("latin-1") + "\r\n"
+
+    async def read_frame(self) -> tuple[int, bytes]:
+        """Return the opcode and the payload of a frame of a websocket."""
+        first, length = await self.read_exactly(2)
+        assert first & 0x80, "the server sends whole messages"
+        if length >= 126:
+            length = int.from_bytes(await self.read_exactly(2 if length == 126 else 8), "big")
+        return first & 0x0F, await self.read_exactly(length)
+
+    async def read_line(self) -> bytes:
+        return await self._read_until(b"\r\n")
+
     async def read_exactly(self, size: int) -> bytes:
         while len(self._held) < size:
             self._held += await self._read_some()
@@ -217,6 +232,13 @@ class MemoryTransport:
             del self._incoming[:65536]
             return data
         return b"" if self._is_ended else None
+
+    def receive_into_nowait(self, room: memoryview) -> int | None:
+        self._check()
+        count = min(len(room), len(self._incoming))
+        room[:count] = self._incoming[:count]
+        del self._incoming[:count]
+        return count if count or self._is_ended else None
 
     def send_nowait(self, data: bytes | memoryview, *, more: bool = False) -> int:
         self._check()

@@ -10,9 +10,11 @@ from typing import Any
 import trio
 from msgspec import Raw, Struct
 
-from orthanc_trio.jobs.attempt import AnyKind, AnyOutcome
+from orthanc_trio.bus import EventBus
+from orthanc_trio.jobs.attempt import AnyKind, AnyOutcome, InWorker
 from orthanc_trio.jobs.engine import JobsEngine, Signal
 from orthanc_trio.jobs.kind import StepContext
+from orthanc_trio.jobs.options import EngineOptions, HistoryOptions
 from orthanc_trio.jobs.outputs import Outputs
 from orthanc_trio.model.errors import DatabaseError
 from orthanc_trio.model.event import Event, JobEvent, JobForgotten
@@ -43,6 +45,8 @@ def make_record(**fields: Any) -> JobRecord:
 class CountArgs(Struct, frozen=True):
     steps: int = 1
     label: str = ""
+    destination: str = ""
+    resources: tuple[str, ...] = ()
 
 
 class CountPlan(Struct, frozen=True):
@@ -77,6 +81,12 @@ class CountKind:
         self.effects: list[tuple[str, int]] = []
         self.plans = 0
         self.discarded: list[str] = []
+
+    def destination(self, args: CountArgs) -> str | None:
+        return args.destination or None
+
+    def resources(self, args: CountArgs) -> tuple[str, ...]:
+        return args.resources
 
     async def check(self, args: CountArgs) -> dict[str, Any]:
         await trio.lowlevel.checkpoint()
@@ -142,6 +152,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self.records: dict[str, bytes] = {}
         self.plans: dict[str, bytes] = {}
+        self.holds: bytes | None = None
         self.writes = 0
         self.is_failing = False
         self.is_dead = False
@@ -171,6 +182,14 @@ class MemoryStore:
         await trio.lowlevel.checkpoint()
         return self.plans.get(job_id)
 
+    async def save_holds(self, holds: bytes) -> None:
+        if await self._may_write():
+            self.holds = holds
+
+    async def load_holds(self) -> bytes | None:
+        await trio.lowlevel.checkpoint()
+        return self.holds
+
     async def _may_write(self) -> bool:
         await self.before_write()
         if self.is_failing:
@@ -183,7 +202,7 @@ class MemoryStore:
     def survivor(self) -> "MemoryStore":
         """What the next process finds."""
         store = MemoryStore()
-        store.records, store.plans = dict(self.records), dict(self.plans)
+        store.records, store.plans, store.holds = dict(self.records), dict(self.plans), self.holds
         return store
 
 
@@ -194,6 +213,7 @@ class Rig:
         self.engine = engine
         self.store = store
         self.nursery = nursery
+        self.bus = EventBus()
         self.events: list[Event] = []
         self.writes_at_events: list[int] = []
         self._ended: Counter[str] = Counter()
@@ -210,6 +230,7 @@ class Rig:
     def publish(self, event: Event) -> None:
         self.events.append(event)
         self.writes_at_events.append(self.store.writes)
+        self.bus.publish(event)
         self._stir()
 
     def probe(self, signal: Signal, job_id: str) -> None:
@@ -270,8 +291,14 @@ async def running_engine(
     history_size: int = 10,
     restores: bool = True,
     is_probed: bool = True,
+    in_worker: InWorker | None = None,
+    **options: Any,
 ) -> AsyncIterator[Rig]:
-    """Run an engine; at the end stop it without grace and check that nothing is left."""
+    """Run an engine; at the end stop it without grace and check that nothing is left.
+
+    `options` are more of EngineOptions, also `failed_size` and `max_age_s` of its history.
+    """
+    history = {name: options.pop(name) for name in ("failed_size", "max_age_s") if name in options}
     store = store or MemoryStore()
     rigs: list[Rig] = []
     engine = JobsEngine(
@@ -279,10 +306,13 @@ async def running_engine(
         store,
         outputs or NoOutputs(),
         lambda event: rigs[0].publish(event),
-        concurrent_jobs=concurrent_jobs,
-        history_size=history_size,
+        EngineOptions(
+            concurrent_jobs=concurrent_jobs,
+            history=HistoryOptions(size=history_size, **history),
+            **options,
+        ),
         now=now,
-        in_worker=run_here,
+        in_worker=in_worker or run_here,
         restores=restores,
         probe=(lambda signal, job_id: rigs[0].probe(signal, job_id)) if is_probed else None,
     )

@@ -22,14 +22,14 @@ def test_a_subscriber_that_left_hears_nothing() -> None:
 
 
 async def test_a_mailbox_keeps_the_newest_message_of_each_key() -> None:
-    mailbox = Mailbox()
+    mailbox = Mailbox[str]()
     for key, message in (("a", "a1"), ("b", "b1"), ("a", "a2")):
         mailbox.put(key, message)
     assert await mailbox.take() == ["a2", "b1"]
 
 
 async def test_a_reader_waits_for_the_next_message() -> None:
-    mailbox = Mailbox()
+    mailbox = Mailbox[str]()
     received: list[list[str] | None] = []
 
     async def read() -> None:
@@ -44,7 +44,7 @@ async def test_a_reader_waits_for_the_next_message() -> None:
 
 
 async def test_a_closed_mailbox_ends_after_what_is_in_it() -> None:
-    mailbox = Mailbox()
+    mailbox = Mailbox[str]()
     mailbox.put("a", "a1")
     mailbox.close()
     assert await mailbox.take() == ["a1"]

@@ -18,7 +18,7 @@ LATER = EPOCH + timedelta(seconds=5)
 WALK = {
     JobState.PENDING: "R . . . . Z . F . P",
     JobState.RUNNING: ". S F W . Z . F . P",
-    JobState.RETRY: ".... P Z . F . P",
+    JobState.RETRY: ".... P Z . F P W",
     JobState.PAUSED: ". . . . . Z P F . Z",
     JobState.SUCCESS: ". . . . . S . S . S",
     JobState.FAILURE: ". . . . . F . F P F",

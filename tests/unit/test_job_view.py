@@ -5,8 +5,8 @@ import msgspec
 import pytest
 
 from orthanc_trio.model.error_code import ErrorCode
-from orthanc_trio.model.job import JobFault, JobRecord, JobState
-from orthanc_trio.services.job_view import JobViews, iso_basic, job_view
+from orthanc_trio.model.job import JobFault, JobRecord, JobState, RetryPolicy
+from orthanc_trio.services.job_view import JobViews, content_view, iso_basic, job_view
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
@@ -77,12 +77,12 @@ def test_a_running_job_that_hardly_began_estimates_nothing() -> None:
 
 
 @pytest.mark.parametrize("state", list(JobState))
-def test_encoding_is_the_view_also_when_it_is_kept(state: JobState) -> None:
+async def test_encoding_is_the_view_also_when_it_is_kept(state: JobState) -> None:
     views, job = JobViews(), record(state, user_data=msgspec.Raw(b'{"Timestamp":"x"}'), done=1, total=2)
     for now in (NOW, NOW + timedelta(seconds=1)):
         expected = msgspec.json.decode(msgspec.json.encode(job_view(job, now)))
         assert msgspec.json.decode(views.encode(job, now)) == expected
-        assert msgspec.json.decode(views.encode_all([job, job], now)) == [expected, expected]
+        assert msgspec.json.decode(await views.encode_many([job, job], now)) == [expected, expected]
 
 
 def test_a_replaced_record_is_encoded_anew() -> None:
@@ -92,5 +92,34 @@ def test_a_replaced_record_is_encoded_anew() -> None:
     assert changed["Priority"] == 5
 
 
-def test_no_jobs_are_an_empty_array() -> None:
-    assert JobViews().encode_all([], NOW) == b"[]"
+async def test_no_jobs_are_an_empty_array() -> None:
+    assert await JobViews().encode_many([], NOW) == b"[]"
+
+
+def test_retries_are_told_only_with_a_policy() -> None:
+    assert "Retry" not in job_view(record(JobState.RETRY, retry_at=NOW), NOW)["Content"]
+    waiting = record(
+        JobState.RETRY,
+        retry=RetryPolicy(max_attempts=4),
+        attempt=2,
+        last_error="Timeout",
+        retry_at=NOW.replace(microsecond=0),
+    )
+    assert job_view(waiting, NOW)["Content"] == {
+        "Description": "REST API",
+        "Retry": {
+            "Attempt": 2,
+            "MaxAttempts": 4,
+            "LastError": "Timeout",
+            "NextAttempt": "20260102T030405",
+        },
+    }
+    assert content_view(record(retry=RetryPolicy()))["Retry"]["NextAttempt"] is None
+
+
+@pytest.mark.parametrize(("show_retry_as_pending", "state"), [(False, "Retry"), (True, "Pending")])
+def test_a_retry_may_be_shown_as_pending(show_retry_as_pending: bool, state: str) -> None:
+    views = JobViews(show_retry_as_pending=show_retry_as_pending)
+    for _ in range(2):
+        assert msgspec.json.decode(views.encode(record(JobState.RETRY), NOW))["State"] == state
+    assert msgspec.json.decode(views.encode(record(JobState.PAUSED), NOW))["State"] == "Paused"

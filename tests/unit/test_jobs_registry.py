@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from msgspec import Raw
 
-from orthanc_trio.jobs.pending import PendingQueue
+from orthanc_trio.jobs.options import HistoryOptions
 from orthanc_trio.jobs.registry import JobsRegistry
 from orthanc_trio.jobs.states import Move, moved
 from orthanc_trio.model.errors import InexistentItem
@@ -16,7 +16,7 @@ LATER = EPOCH + timedelta(seconds=5)
 
 
 def make_registry(*records: JobRecord, history_size: int = 10) -> JobsRegistry:
-    registry = JobsRegistry(history_size=history_size)
+    registry = JobsRegistry(HistoryOptions(size=history_size))
     for record in records:
         registry.put(record)
         if record.state is JobState.PENDING:
@@ -74,18 +74,6 @@ def test_a_job_that_is_held_and_enqueued_keeps_its_place() -> None:
     assert starts(registry) == ["a", "b"]
 
 
-def test_the_queue_does_not_grow_by_jobs_that_left_it() -> None:
-    queue = PendingQueue()
-    kept = make_record(id="kept")
-    queue.add(kept)
-    for number in range(1000):
-        queue.add(make_record(id=str(number), priority=-1))
-        queue.discard(str(number))
-    assert len(queue) == 1
-    assert len(queue._heap) < 100
-    assert (queue.pop(), queue.pop()) == ("kept", None)
-
-
 def test_jobs_are_listed_by_id() -> None:
     registry = make_registry(*(make_record(id=id) for id in "bca"))
     assert [record.id for record in registry.records()] == ["a", "b", "c"]
@@ -137,7 +125,7 @@ def test_only_completed_jobs_count_in_the_history() -> None:
     [
         (JobState.PENDING, JobState.PENDING),
         (JobState.RUNNING, JobState.PENDING),
-        (JobState.RETRY, JobState.PENDING),
+        (JobState.RETRY, JobState.RETRY),
         (JobState.PAUSED, JobState.PAUSED),
         (JobState.SUCCESS, JobState.SUCCESS),
         (JobState.FAILURE, JobState.FAILURE),
@@ -145,22 +133,31 @@ def test_only_completed_jobs_count_in_the_history() -> None:
 )
 def test_a_restart_puts_back_what_was_under_way(saved: JobState, restored: JobState) -> None:
     record = make_record(id="a", state=saved, cursor=Raw(b"1"), runtime_s=2.0)
-    registry = JobsRegistry(history_size=1)
+    registry = make_registry(history_size=1)
     registry.restore([record], LATER)
     again = registry.get("a")
     assert (again.state, again.cursor, again.runtime_s) == (restored, Raw(b"1"), 2.0)
     assert starts(registry) == (["a"] if restored is JobState.PENDING else [])
 
 
+@pytest.mark.parametrize(("seconds", "state"), [(5, JobState.PENDING), (6, JobState.RETRY)])
+def test_a_retry_whose_time_has_come_waits_with_the_others(seconds: int, state: JobState) -> None:
+    registry = make_registry()
+    saved = make_record(id="a", state=JobState.RETRY, retry_at=EPOCH + timedelta(seconds=seconds))
+    delayed = registry.restore([saved], LATER)
+    assert registry.get("a").state is state
+    assert [record.id for record in delayed] == (["a"] if state is JobState.RETRY else [])
+
+
 def test_the_time_between_two_processes_does_not_count_as_runtime() -> None:
-    registry = JobsRegistry(history_size=1)
+    registry = make_registry(history_size=1)
     registry.restore([make_record(id="a", state=JobState.RUNNING, running_since=EPOCH, runtime_s=2.0)], LATER)
     assert (registry.get("a").runtime_s, registry.get("a").running_since) == (2.0, None)
 
 
 def test_restored_completions_keep_their_order() -> None:
     times = {"a": 3, "b": 1, "c": 2}
-    registry = JobsRegistry(history_size=2)
+    registry = make_registry(history_size=2)
     registry.restore(
         [
             make_record(id=id, state=JobState.SUCCESS, changed=EPOCH + timedelta(seconds=second))
@@ -172,6 +169,6 @@ def test_restored_completions_keep_their_order() -> None:
 
 
 def test_sequences_go_on_after_a_restart() -> None:
-    registry = JobsRegistry(history_size=2)
+    registry = make_registry(history_size=2)
     registry.restore([make_record(id="a", sequence=41)], LATER)
     assert [registry.take_sequence(), registry.take_sequence()] == [42, 43]

@@ -66,6 +66,7 @@ class SlowIndex:
         self.has_read = trio.Event()
         self.may_return = trio.Event()
         self.write = index.write
+        self.write_here = index.write_here
 
     async def read(self, function: Callable[[ReadTransaction], T]) -> T:
         result = await self._index.read(function)

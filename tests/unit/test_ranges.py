@@ -32,6 +32,9 @@ class FakeRequest:
     def chunks(self) -> Any:
         raise AssertionError("nobody reads a body")
 
+    async def wait_gone(self) -> None:
+        raise AssertionError("nobody waits for that")
+
 
 def answered(tmp_path: Path, method: str = "GET", **headers: str) -> AnyAnswer:
     """Return the answer to a file that lies behind 7 bytes of another one."""

@@ -279,6 +279,9 @@ class _FailingIndex:
         return await self._index.read(function)
 
     async def write(self, function: Callable[[Transaction], T]) -> T:
+        return await self._index.write(function)
+
+    def write_here(self, function: Callable[[Transaction], T]) -> T:
         def fail_at_the_end(tx: Transaction) -> T:
             result = function(tx)
             if self.failures:
@@ -286,7 +289,7 @@ class _FailingIndex:
                 raise DatabaseError("disk I/O error")
             return result
 
-        return await self._index.write(fail_at_the_end)
+        return self._index.write_here(fail_at_the_end)
 
 
 async def test_an_index_that_fails_leaves_no_file_and_the_next_upload_works(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from orthanc_trio.config.encoding import Encoding
+from orthanc_trio.config.jobs import JobsLimits, JobsRetry
 from orthanc_trio.config.option import options
 from orthanc_trio.config.settings import (
     MaximumStorageMode,
@@ -16,6 +17,7 @@ from orthanc_trio.config.settings import (
     Settings,
     option_name,
 )
+from orthanc_trio.config.webhook import WebhookRetry
 from orthanc_trio.model.errors import BadParameterType, ParameterOutOfRange
 
 
@@ -126,7 +128,15 @@ OURS = {
     "MediaArchiveMaximumSize": 0,
     "MediaArchiveTimeToLive": 0,
     "JobsShutdownGracePeriod": 1.0,
+    "JobTimeout": 0,
+    "JobCancelTimeout": 5.0,
+    "JobsRetry": {"Types": {}, "Destinations": {}},
+    "JobsLimits": {"Types": {}, "Destinations": {}},
+    "FailedJobsHistorySize": None,
+    "JobsHistoryMaximumAge": 0,
+    "ShowRetryAsPending": False,
     "ConcurrentConnections": 4096,
+    "Webhooks": [],
 }
 
 
@@ -178,6 +188,12 @@ def test_attributes_are_named_after_options(attribute: str, name: str) -> None:
         ("AuthenticationEnabled", False, False),
         ("ExtraMainDicomTags", {"Series": ["Laterality"]}, {"Series": ("Laterality",)}),
         ("UserMetadata", {"mine": 1024}, {"mine": 1024}),
+        ("JobsLimits", {"Types": {"Archive": 1}}, JobsLimits(types={"Archive": 1})),
+        (
+            "JobsRetry",
+            {"Destinations": {"PACS": {"MaxAttempts": 2, "Delay": 1}}},
+            JobsRetry(destinations={"PACS": WebhookRetry(max_attempts=2, delay=1.0)}),
+        ),
     ],
 )
 def test_values_are_converted(name: str, value: Any, converted: Any) -> None:
@@ -203,6 +219,7 @@ def test_values_are_converted(name: str, value: Any, converted: Any) -> None:
         ("AcceptedSopClasses", "1.2", "must be an array of strings"),
         ("AcceptedSopClasses", [1], "must be an array of strings"),
         ("DicomModalities", [], "must be an object"),
+        ("JobsLimits", 3, "must be an object"),
         ("Warnings", {"W001": 1}, "must be an object whose values are each a Boolean"),
         ("ExtraMainDicomTags", {"Study": "x"}, "must be an object whose values are each an array of strings"),
     ],

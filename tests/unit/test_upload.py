@@ -5,7 +5,8 @@ import io
 import os
 import struct
 import zipfile
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -23,16 +24,17 @@ SMALL = UploadLimits(memory_bytes=1000)
 """Limits under which even a small file goes through the storage area."""
 
 
-async def chunks(data: bytes, size: int = 700) -> AsyncIterator[bytes]:
+async def chunks(data: bytes, size: int = 700) -> AsyncGenerator[bytes, None]:
     for start in range(0, len(data), size):
         yield data[start : start + size]
         await trio.lowlevel.checkpoint()
 
 
 async def upload(services: Services, data: bytes, encoding: str = "", length: bool = True) -> UploadResult:
-    return await services.upload.store(
-        chunks(data), REST, content_length=len(data) if length else None, content_encoding=encoding
-    )
+    async with aclosing(chunks(data)) as body:
+        return await services.upload.store(
+            body, REST, content_length=len(data) if length else None, content_encoding=encoding
+        )
 
 
 def make_zip(members: Iterable[tuple[str, bytes]], method: int = zipfile.ZIP_DEFLATED) -> bytes:
@@ -213,7 +215,7 @@ async def test_a_body_beyond_the_limit_is_not_read_to_its_end(
 ) -> None:
     given = 0
 
-    async def endless() -> AsyncIterator[bytes]:
+    async def endless() -> AsyncGenerator[bytes, None]:
         nonlocal given
         while True:
             given += 1000
@@ -307,7 +309,7 @@ async def test_a_client_that_leaves_in_the_middle_leaves_no_file(tmp_path: Path,
     data = make_instance(rows=64, columns=64)
     body = {"instance": data, "gzip": gzip.compress(data), "archive": make_zip([("a", data)])}[form]
 
-    async def leaving() -> AsyncIterator[bytes]:
+    async def leaving() -> AsyncGenerator[bytes, None]:
         yield body[:1500]
         yield body[1500:-10]
         raise OrthancError("the client left")

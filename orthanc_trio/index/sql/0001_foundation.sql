@@ -15,10 +15,12 @@ CREATE TABLE resources (
 CREATE INDEX resources_by_level ON resources (level, id);
 CREATE INDEX resources_by_parent ON resources (parent, id);
 
+-- `revision` counts how often users have changed a value; what the server writes itself stays at 0.
 CREATE TABLE metadata (
     row INTEGER NOT NULL,
     type INTEGER NOT NULL,
     value TEXT NOT NULL,
+    revision INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (row, type)
 ) STRICT, WITHOUT ROWID;
 
@@ -31,6 +33,7 @@ CREATE TABLE attachments (
     compression INTEGER NOT NULL,
     md5 TEXT NOT NULL,
     uncompressed_md5 TEXT NOT NULL,
+    crc32 INTEGER NOT NULL,
     PRIMARY KEY (row, type)
 ) STRICT, WITHOUT ROWID;
 
@@ -39,6 +42,7 @@ CREATE TABLE labels (
     label TEXT NOT NULL,
     PRIMARY KEY (row, label)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX labels_by_text ON labels (label);
 
 -- AUTOINCREMENT: a number is never given twice, even after the log was emptied.
 -- `date` is in microseconds since 1970 in UTC.

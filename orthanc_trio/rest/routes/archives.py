@@ -6,25 +6,32 @@ answers the ZIP as it is made; the job behind it lives no longer than the reques
 
 import os
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import Awaitable, Callable
+from contextlib import closing, suppress
+from functools import partial
 from typing import IO, Any
 
 import trio
 
 from ...kinds.archive import ArchiveArgs
-from ...model.errors import BadFileFormat, BadRequest, NotImplementedYet, ParameterOutOfRange
-from ...model.job import JobRecord
+from ...model.errors import (
+    BadFileFormat,
+    BadRequest,
+    DatabaseUnavailable,
+)
+from ...model.job import JobState
 from ...model.resource import ResourceLevel
 from ...services.context import ServerContext
 from ..disposition import content_disposition
 from ..fields import Fields, decode_json
-from ..job_answers import JobOptions, check_succeeded, job_options, submission_answer
+from ..job_answers import JobEnd, JobOptions, check_succeeded, job_options, submission_answer
 from ..routing import Routes
-from ..wire import AnyAnswer, FileAnswer, Request, StreamAnswer
+from ..transcoding import transcoding_of_body, transcoding_of_url
+from ..wire import AnyAnswer, FileAnswer, Request, StreamAnswer, nothing
 
 _ZIP = "application/zip"
-_STANDARD_SYNTAXES = "1.2.840.10008.1.2"
-_IN_A_REQUEST = JobOptions(is_asynchronous=False, priority=0, user_data=None)
+_WAITING = (JobState.PENDING, JobState.PAUSED, JobState.RETRY)
+_IN_A_REQUEST = JobOptions(is_asynchronous=False)
 
 routes = Routes()
 
@@ -32,45 +39,53 @@ routes = Routes()
 def _mount_level(level: ResourceLevel, word: str, kind: str) -> None:
     path = f"/{level.collection}/{{id}}/{word}"
 
-    @routes.get(path)
+    @routes.get(path, hot=True)
     async def get_archive(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
-        _check_transcoding_of_url(request)
+        syntax, quality = transcoding_of_url(request)
         args = ArchiveArgs(
             resources=(id,),
             level=level,
             is_post=False,
+            transcode=syntax,
+            lossy_quality=quality,
             is_extended="extended" in request.query,
             filename=request.query.get("filename", f"{id}.zip"),
         )
-        return await _run(context, kind, args, _IN_A_REQUEST)
+        return await _run(context, request, kind, args, _IN_A_REQUEST)
 
-    @routes.post(path)
+    @routes.post(path, hot=True)
     async def post_archive(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
         body = decode_json(await request.body(), BadFileFormat())
         fields = Fields(body if isinstance(body, dict) else {})
         args = _args(context, fields, (id,), level=level, default_name=f"{id}.zip", is_extended=False)
-        return await _run(context, kind, args, job_options(fields))
+        return await _run(context, request, kind, args, job_options(request, body))
 
 
 def _mount_tool(path: str, kind: str, *, is_extended: bool) -> None:
-    @routes.get(path)
+    @routes.get(path, hot=True)
     async def get_archive(context: ServerContext, request: Request) -> AnyAnswer:
         if "resources" not in request.query:
             raise BadRequest("Missing resources argument")
-        _check_transcoding_of_url(request)
+        syntax, quality = transcoding_of_url(request)
         resources = sorted({id for id in request.query["resources"].split(",") if id})
         filename = request.query.get("filename", "Archive.zip")
         args = ArchiveArgs(
-            resources=tuple(resources), is_post=False, is_extended=is_extended, filename=filename
+            resources=tuple(resources),
+            is_post=False,
+            is_extended=is_extended,
+            filename=filename,
+            transcode=syntax,
+            lossy_quality=quality,
         )
-        return await _run(context, kind, args, _IN_A_REQUEST)
+        return await _run(context, request, kind, args, _IN_A_REQUEST)
 
-    @routes.post(path)
+    @routes.post(path, hot=True)
     async def post_archive(context: ServerContext, request: Request) -> AnyAnswer:
         not_json = BadFileFormat("Expected a list of resources to archive in the body")
-        resources, fields = _listed(decode_json(await request.body(), not_json))
+        body = decode_json(await request.body(), not_json)
+        resources, fields = _listed(body)
         args = _args(context, fields, resources, default_name="Archive.zip", is_extended=is_extended)
-        return await _run(context, kind, args, job_options(fields))
+        return await _run(context, request, kind, args, job_options(request, body))
 
 
 for _level in (ResourceLevel.PATIENT, ResourceLevel.STUDY, ResourceLevel.SERIES):
@@ -104,9 +119,7 @@ def _args(
     default_name: str,
     is_extended: bool,
 ) -> ArchiveArgs:
-    if "Transcode" in fields:
-        _refuse_transcoding(fields.text("Transcode", ""))
-    fields.integer("LossyQuality", 0)
+    syntax, quality = transcoding_of_body(fields)
     filename = fields.any("Filename")
     return ArchiveArgs(
         resources=resources,
@@ -114,55 +127,95 @@ def _args(
         is_extended=fields.boolean("Extended", is_extended),
         utf8=fields.boolean("Utf8", context.settings.zip_use_utf8),
         filename=filename if isinstance(filename, str) else default_name,
+        has_manifest=fields.boolean("Manifest", False),
+        transcode=syntax,
+        lossy_quality=quality,
     )
 
 
-def _check_transcoding_of_url(request: Request) -> None:
-    if "transcode" not in request.query:
-        return
-    quality = request.query.get("lossy-quality", "0")
-    if not (quality.isascii() and quality.isdigit()):
-        raise ParameterOutOfRange(
-            f'Expected a Unsigned Int for GET argument "lossy-quality", found: {quality}'
-        )
-    _refuse_transcoding(request.query["transcode"])
-
-
-def _refuse_transcoding(syntax: str) -> None:
-    if not syntax.startswith(_STANDARD_SYNTAXES):
-        raise ParameterOutOfRange(f"Unknown transfer syntax: {syntax}")
-    raise NotImplementedYet("Transcoding is not available")
-
-
-async def _run(context: ServerContext, kind: str, args: ArchiveArgs, options: JobOptions) -> AnyAnswer:
+async def _run(
+    context: ServerContext, request: Request, kind: str, args: ArchiveArgs, options: JobOptions
+) -> AnyAnswer:
     if options.is_asynchronous:
-        record = await context.jobs.submit(kind, args, priority=options.priority, user_data=options.user_data)
-        return submission_answer(record)
+        return submission_answer(await context.jobs.submit(kind, args, options.submit))
     sink, source = trio.open_memory_channel[bytes](0)
-    record = await context.jobs.submit(
-        kind, args, priority=options.priority, user_data=options.user_data, is_durable=False, sink=sink
-    )
+    record = await context.jobs.submit(kind, args, options.within_request, sink=sink)
+    end = JobEnd(context, record.id)
     headers = (content_disposition(args.filename or ""),)
     if context.settings.synchronous_zip_stream:
-        return StreamAnswer(chunks=_stream(context, record, source), media_type=_ZIP, headers=headers)
-    descriptor, size = await _spool(context, record, source)
+        return StreamAnswer(
+            chunks=_ZipStream(context, record.id, source, end), media_type=_ZIP, headers=headers
+        )
+    spooled: list[tuple[int, int]] = []
+    with closing(end), source:
+        await _unless_gone(request, partial(_spool, context, source, end, spooled))
+    if not spooled:
+        return nothing(request)  # nobody hears it
+    [(descriptor, size)] = spooled
     return FileAnswer(descriptor=descriptor, offset=0, size=size, media_type=_ZIP, headers=headers)
 
 
-async def _stream(
-    context: ServerContext, record: JobRecord, source: trio.MemoryReceiveChannel[bytes]
-) -> AsyncIterator[bytes]:
-    # Closing the source tells the job that nobody reads any more.
-    async with source:
-        async for chunk in source:
-            yield chunk
-    check_succeeded(await context.jobs.wait(record.id), history_size=1)
+class _ZipStream:
+    """The ZIP of a job as it is made.
+
+    No generator, since one that nobody has begun to read would not notice that it is closed: its job would
+    wait for a reader for ever.
+    """
+
+    def __init__(
+        self, context: ServerContext, job_id: str, source: trio.MemoryReceiveChannel[bytes], end: JobEnd
+    ) -> None:
+        self._jobs = context.jobs
+        self._id = job_id
+        self._source = source
+        self._end = end
+
+    def __aiter__(self) -> "_ZipStream":
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            return await self._source.receive()
+        except trio.EndOfChannel:
+            check_succeeded(await self._end.wait(), history_size=1)
+            raise StopAsyncIteration from None
+
+    async def aclose(self) -> None:
+        """Tell the job that nobody reads any more: it fails when it writes next, or is cancelled before."""
+        self._end.close()
+        self._source.close()
+        record = self._jobs.get(self._id)
+        if record is not None and record.state in _WAITING:
+            with suppress(DatabaseUnavailable):
+                await self._jobs.cancel(self._id)
+
+
+async def _unless_gone(request: Request, work: Callable[[], Awaitable[None]]) -> None:
+    """Do `work`, or a part of it if the client leaves meanwhile. Raises what it raises."""
+    failure: Exception | None = None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_cancel_when_gone, request, nursery.cancel_scope)
+        try:
+            await work()
+        except Exception as error:
+            failure = error
+        nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+async def _cancel_when_gone(request: Request, scope: trio.CancelScope) -> None:
+    await request.wait_gone()
+    scope.cancel()
 
 
 async def _spool(
-    context: ServerContext, record: JobRecord, source: trio.MemoryReceiveChannel[bytes]
-) -> tuple[int, int]:
-    """Write the ZIP into a file without a name, and return its descriptor and size."""
+    context: ServerContext,
+    source: trio.MemoryReceiveChannel[bytes],
+    end: JobEnd,
+    spooled: list[tuple[int, int]],
+) -> None:
+    """Write the ZIP into a file without a name, and enter its descriptor and size into `spooled`."""
 
     def create() -> IO[bytes]:
         return tempfile.TemporaryFile(dir=context.settings.temporary_directory or None, buffering=0)
@@ -170,11 +223,9 @@ async def _spool(
     file = await context.storage.run(lambda _: create())
     size = 0
     try:
-        async with source:
-            async for chunk in source:
-                size += await context.storage.run(lambda _, data=chunk: file.write(data))  # type: ignore[misc]
-        final = await context.jobs.wait(record.id)
-        check_succeeded(final, history_size=context.settings.jobs_history_size)
-        return os.dup(file.fileno()), size
+        async for chunk in source:
+            size += await context.storage.run(lambda _, data=chunk: file.write(data))  # type: ignore[misc]
+        check_succeeded(await end.wait(), history_size=context.settings.jobs_history_size)
+        spooled.append((os.dup(file.fileno()), size))
     finally:
         file.close()

@@ -2,14 +2,17 @@
 
 from typing import Any
 
-from ...model.errors import UnknownResource
-from ...model.resource import ResourceLevel
+from ...model.errors import NotImplementedYet, UnknownResource
+from ...model.resource import Attachment, ResourceLevel
 from ...services.context import ServerContext
 from ...services.ingest import Origin, OriginName, StoreResult
+from ...services.transcoding import MAX_FILE_BYTES, transcode_files
 from ..disposition import content_disposition
 from ..multipart import boundary_of, store_parts
 from ..routing import Routes
-from ..wire import Answer, AnyAnswer, FileAnswer, Request, json_answer
+from ..stored_file import content_answer
+from ..transcoding import transcoding_of_url
+from ..wire import Answer, AnyAnswer, Request, json_answer
 
 _DICOM = "application/dicom"
 
@@ -56,16 +59,28 @@ def store_json(result: StoreResult) -> dict[str, Any]:
 
 @routes.get("/instances/{id}/file", hot=True)
 async def get_file(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
-    """Answer the stored DICOM file."""
+    """Answer the stored DICOM file, or `transcode`d to another transfer syntax."""
     description = await context.library.describe(ResourceLevel.INSTANCE, id)
     if description is None or description.facts.dicom is None:
         raise UnknownResource
     attachment = description.facts.dicom
     headers = (content_disposition(request.query.get("filename", f"{id}.dcm")),)
-    opened = await context.library.open_file(attachment)
-    if isinstance(opened, bytes):
-        return Answer(body=opened, media_type=_DICOM, headers=headers)
-    descriptor, offset = opened
-    return FileAnswer(
-        descriptor=descriptor, offset=offset, size=attachment.size, media_type=_DICOM, headers=headers
-    )
+    if "transcode" in request.query:
+        return Answer(
+            body=await _transcoded(context, request, attachment), media_type=_DICOM, headers=headers
+        )
+    return await content_answer(context, request, id, attachment, media_type=_DICOM, headers=headers)
+
+
+async def _transcoded(context: ServerContext, request: Request, attachment: Attachment) -> bytes:
+    """Return the file in the transfer syntax of the URL. Raises NotImplementedYet if that fails."""
+    syntax, quality = transcoding_of_url(request)
+    assert syntax is not None
+    if quality is None:
+        quality = context.settings.dicom_lossy_transcoding_quality
+    if attachment.uncompressed_size <= MAX_FILE_BYTES:
+        data = await context.library.read_content(attachment)
+        [result] = await transcode_files(context.workers.run, (data,), syntax, quality)
+        if result is not None:
+            return result
+    raise NotImplementedYet(f"Cannot transcode to transfer syntax: {syntax}")

@@ -1,58 +1,88 @@
-"""Jobs: list, look, steer, fetch. Source: the Orthanc Book, "Jobs"."""
+"""One job: look at it, steer it, fetch what it left. Source: the Orthanc Book, "Jobs".
 
-from ...model.errors import InexistentItem
+Where Orthanc refuses with an empty body, ours says why.
+"""
+
+from contextlib import suppress
+from functools import partial
+
+import trio
+
+from ...jobs.control import Verdict
+from ...model.errors import DatabaseUnavailable, InexistentItem
+from ...model.job import JobRecord
 from ...services.context import ServerContext
 from ..disposition import content_disposition
-from ..query import flag
+from ..errors import Refused
+from ..event_stream import event_stream, wants_events
+from ..presence import while_present
+from ..query import number
 from ..ranges import entity_tag, ranged
 from ..routing import Routes
-from ..wire import JSON, Answer, AnyAnswer, FileAnswer, Request, json_answer, nothing, text_answer
+from ..wire import JSON, Answer, AnyAnswer, FileAnswer, Request, text_answer
 
 routes = Routes()
 
 _ACCEPTED = Answer(body=b"{}", media_type="application/json")
-
-
-@routes.get("/jobs", hot=True)
-async def list_jobs(context: ServerContext, request: Request) -> AnyAnswer:
-    """Answer the identifiers of all jobs, or with `?expand` the jobs, in ascending order."""
-    records = context.jobs.records()
-    if not flag(request, "expand"):
-        return json_answer([record.id for record in records])
-    return Answer(body=context.job_views.encode_all(records, context.now()), media_type=JSON)
+_EVENTS = "events"
+_LONGEST_WAIT_S = 300.0
 
 
 @routes.get("/jobs/{id}", hot=True)
 async def get_job(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
-    """Answer one job."""
+    """Answer one job; with `?wait=SECONDS` not before it has ended, but at the latest after that time."""
     record = context.jobs.get(id)
+    if record is not None and "wait" in request.query:
+        timeout_s = min(number(request, "wait"), _LONGEST_WAIT_S)
+        record = await _wait_for_end(context, request, id, timeout_s)
     if record is None:
-        return nothing(request)
+        raise Refused(f"No job found with this id: {id}", method=request.method)
     return Answer(body=context.job_views.encode(record, context.now()), media_type=JSON)
+
+
+async def _wait_for_end(
+    context: ServerContext, request: Request, id: str, timeout_s: float
+) -> JobRecord | None:
+    """Return a job when it has ended, the time is over, the client has left, or the server stops."""
+    ended: list[JobRecord] = []
+
+    async def wait() -> None:
+        with suppress(DatabaseUnavailable, InexistentItem):
+            ended.append(await context.jobs.wait(id))
+
+    with trio.move_on_after(timeout_s):
+        await while_present(partial(while_present, wait, context.stop_requested.wait), request.wait_gone)
+    return ended[0] if ended else context.jobs.get(id)
+
+
+def _answer(verdict: Verdict, request: Request) -> Answer:
+    if not verdict:
+        raise Refused(verdict.refusal, method=request.method)
+    return _ACCEPTED
 
 
 @routes.post("/jobs/{id}/cancel")
 async def cancel_job(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
     """Cancel a job; one that has ended stays as it is."""
-    return _ACCEPTED if await context.jobs.cancel(id) else nothing(request)
+    return _answer(await context.jobs.cancel(id), request)
 
 
 @routes.post("/jobs/{id}/pause")
 async def pause_job(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
     """Pause a job at its next boundary; one that has ended stays as it is."""
-    return _ACCEPTED if await context.jobs.pause(id) else nothing(request)
+    return _answer(await context.jobs.pause(id), request)
 
 
 @routes.post("/jobs/{id}/resume")
 async def resume_job(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
     """Put a paused job back into the queue."""
-    return _ACCEPTED if await context.jobs.resume(id) else nothing(request)
+    return _answer(await context.jobs.resume(id), request)
 
 
 @routes.post("/jobs/{id}/resubmit")
 async def resubmit_job(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
-    """Run a failed job again from its start."""
-    return _ACCEPTED if await context.jobs.resubmit(id) else nothing(request)
+    """Run a failed job again from its start, or one that waits for a retry at once."""
+    return _answer(await context.jobs.resubmit(id), request)
 
 
 @routes.delete("/jobs/{id}")
@@ -66,8 +96,10 @@ async def delete_job(context: ServerContext, request: Request, *, id: str) -> An
 @routes.get("/jobs/{id}/{key}")
 @routes.head("/jobs/{id}/{key}")
 async def get_output(context: ServerContext, request: Request, *, id: str, key: str) -> AnyAnswer:
-    """Answer a file that a job left, or the part that is asked for."""
+    """Answer a file that a job left, or the part that is asked for; as `events` the news of the job."""
     record = context.jobs.get(id)
+    if record is not None and key == _EVENTS and request.method == "GET" and wants_events(request):
+        return event_stream(context, request, id)
     opened = None if record is None else await context.jobs.open_output(id, key)
     if record is None or opened is None:
         raise InexistentItem(f"Job has no such output: {key}")

@@ -4,6 +4,7 @@ from ...model.errors import UnknownResource
 from ...model.resource import ResourceLevel
 from ...services.context import ServerContext
 from ...services.library import Description
+from ..level import check_level, require
 from ..query import flag, page
 from ..resource_json import encode_description, tag_format
 from ..routing import Routes
@@ -23,7 +24,7 @@ def _mount_level(level: ResourceLevel) -> None:
 
     @routes.get(f"/{collection}", hot=True)
     async def list_level(context: ServerContext, request: Request) -> AnyAnswer:
-        _check_level(context, level)
+        check_level(context, level)
         since, limit = page(request)
         if not flag(request, "expand"):
             return json_answer(await context.library.ids(level, since, limit))
@@ -31,7 +32,7 @@ def _mount_level(level: ResourceLevel) -> None:
 
     @routes.get(f"/{collection}/{{id}}", hot=True)
     async def get_resource(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
-        _check_level(context, level)
+        check_level(context, level)
         description = await context.library.describe(level, id)
         if description is None:
             return nothing(request)
@@ -39,7 +40,7 @@ def _mount_level(level: ResourceLevel) -> None:
 
     @routes.delete(f"/{collection}/{{id}}")
     async def delete_resource(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
-        _check_level(context, level)
+        check_level(context, level)
         deletion = await context.removal.delete(level, id)
         if deletion is None:
             return nothing(request)
@@ -55,8 +56,8 @@ def _mount_level(level: ResourceLevel) -> None:
 def _mount_descendants(level: ResourceLevel, lower: ResourceLevel) -> None:
     @routes.get(f"/{level.collection}/{{id}}/{lower.collection}")
     async def list_descendants(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
-        _check_level(context, level)
-        await _require(context, level, id)
+        check_level(context, level)
+        await require(context, level, id)
         if not flag(request, "expand", default=True):
             return json_answer(await context.library.descendants(id, lower))
         return _answer_all(request, await context.library.describe_descendants(id, lower))
@@ -65,21 +66,11 @@ def _mount_descendants(level: ResourceLevel, lower: ResourceLevel) -> None:
 def _mount_ancestor(level: ResourceLevel, upper: ResourceLevel) -> None:
     @routes.get(f"/{level.collection}/{{id}}/{_PARENT_NAMES[upper]}")
     async def get_ancestor(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
-        await _require(context, level, id)
+        await require(context, level, id)
         description = await context.library.ancestor(id, upper)
         if description is None:
             raise UnknownResource
         return Answer(body=encode_description(description, tag_format(request)), media_type=JSON)
-
-
-def _check_level(context: ServerContext, level: ResourceLevel) -> None:
-    if level is ResourceLevel.PATIENT and not context.settings.patient_level_enabled:
-        raise UnknownResource
-
-
-async def _require(context: ServerContext, level: ResourceLevel, id: str) -> None:
-    if await context.library.describe(level, id) is None:
-        raise UnknownResource
 
 
 def _answer_all(request: Request, descriptions: list[Description]) -> Answer:

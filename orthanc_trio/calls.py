@@ -1,4 +1,4 @@
-"""The way of a function from a task to a database thread, and of its result back.
+"""The way of a function from a task to a thread that waits for such, and of its result back.
 
 A round trip costs one wake-up of the thread and one of the event loop, about half of what
 `trio.to_thread.run_sync` does. Nothing here polls or delays.
@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import trio
 
-from ..model.errors import DatabaseError
+from .model.errors import OrthancError
 
 if TYPE_CHECKING:
     from outcome import Outcome
 
 T = TypeVar("T")
-TransactionT = TypeVar("TransactionT")
+SubjectT = TypeVar("SubjectT")
 
 
-class Call(Generic[TransactionT, T]):
+class Call(Generic[SubjectT, T]):
     """A function that waits, and the task that waits for it. Who has begun it sets its `result`."""
 
     __slots__ = ("_claim", "_task", "function", "result")
 
-    def __init__(self, function: Callable[[TransactionT], T]) -> None:
+    def __init__(self, function: Callable[[SubjectT], T]) -> None:
         self.function = function
         self.result: Outcome[T]
         self._task = trio.lowlevel.current_task()
@@ -44,23 +44,27 @@ class Call(Generic[TransactionT, T]):
         trio.lowlevel.reschedule(self._task, self.result)
 
 
-class CallQueue(Generic[TransactionT]):
-    """Calls in the order in which they came. Made inside Trio; any number of threads may take."""
+class CallQueue(Generic[SubjectT]):
+    """Calls in the order in which they came. Made inside Trio; any number of threads may take.
 
-    def __init__(self) -> None:
-        self._calls: SimpleQueue[Call[TransactionT, Any] | None] = SimpleQueue()
+    `refusal` is the error, without its traceback, of calls that come after the end.
+    """
+
+    def __init__(self, refusal: OrthancError) -> None:
+        self._calls: SimpleQueue[Call[SubjectT, Any] | None] = SimpleQueue()
         self._token = trio.lowlevel.current_trio_token()
+        self._refusal = refusal
         self._is_closed = False
 
-    async def run(self, function: Callable[[TransactionT], T]) -> T:
+    async def run(self, function: Callable[[SubjectT], T]) -> T:
         """Have a thread run `function`, and return its result or raise what it raised.
 
         A cancel before a thread takes the function means that it never runs; a later one waits for it, and
-        the caller gets the result. Raises DatabaseError when the queue is closed.
+        the caller gets the result. Raises the refusal when the queue is closed.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
         if self._is_closed:
-            raise DatabaseError("The index is closed")
+            raise type(self._refusal)(self._refusal.details)
         call = Call(function)
         self._calls.put(call)
         return cast("T", await trio.lowlevel.wait_task_rescheduled(call.abandon))
@@ -71,9 +75,9 @@ class CallQueue(Generic[TransactionT]):
         for _ in range(threads):
             self._calls.put(None)
 
-    def take(self, most: int) -> list[Call[TransactionT, Any]]:
+    def take(self, most: int) -> list[Call[SubjectT, Any]]:
         """Block until there is a call, and return it with those that came meanwhile. Empty: the end."""
-        taken: list[Call[TransactionT, Any]] = []
+        taken: list[Call[SubjectT, Any]] = []
         while (call := self._calls.get()) is not None:
             if call.begin():
                 taken.append(call)
@@ -83,7 +87,7 @@ class CallQueue(Generic[TransactionT]):
             self._calls.put(None)  # the end is for the next time
         return taken
 
-    def deliver(self, calls: Sequence[Call[TransactionT, Any]]) -> None:
+    def deliver(self, calls: Sequence[Call[SubjectT, Any]]) -> None:
         """Wake the tasks of calls that have a result, all with one entry into the event loop."""
         self._token.run_sync_soon(_wake, calls)
 

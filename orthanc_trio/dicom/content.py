@@ -1,0 +1,160 @@
+"""One value of a file, raw, by its path through the sequences. Sans-I/O; safe in any thread.
+
+Source: the Orthanc Book, `/instances/{id}/content`.
+"""
+
+from array import array
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from ..model.errors import BadFileFormat
+from .dictionary import entry_of, tag_number
+from .part10 import open_dataset
+from .render import is_sequence
+from .scan import (
+    BIG,
+    ITEM,
+    ITEM_DELIMITER,
+    MAX_DEPTH,
+    PIXEL_DATA,
+    UNDEFINED,
+    BadEncoding,
+    Header,
+    NeedMoreData,
+    Source,
+    end_of_value,
+    looks_explicit,
+    read_header,
+)
+
+_UNITS = {
+    2: (b"US", b"SS", b"OW", b"AT"),
+    4: (b"UL", b"SL", b"FL", b"OL", b"OF"),
+    8: (b"UV", b"SV", b"FD", b"OV", b"OD"),
+}
+_CODES = {2: "H", 4: "I", 8: "Q"}
+_CODE_OF = {vr: _CODES[size] for size, vrs in _UNITS.items() for vr in vrs}
+_MAX_DIGITS = 9
+
+
+class _Place(NamedTuple):
+    """Where a dataset or an item lies; an item of undefined length ends before its limit."""
+
+    start: int
+    limit: int
+    implicit: bool
+
+
+class _Leaf(NamedTuple):
+    """Where a value lies, and the letter of its numbers in `array`, if any."""
+
+    start: int
+    end: int
+    code: str | None
+
+
+def read_content(data: bytes, path: Sequence[str]) -> list[str] | bytes | None:
+    """Return what lies at `path`, which is made of tags and of indexes in turn; None if there is nothing.
+
+    A dataset or an item is the list of its tags as `gggg-eeee`, a sequence, and PixelData, the list of its
+    indexes; of encapsulated PixelData the first is the table of offsets. A value comes with its padding,
+    numbers in little endian.
+    Raises UnknownDicomTag, or BadFileFormat if this is no DICOM file.
+    """
+    try:
+        dataset = open_dataset(data, len(data))
+    except (BadEncoding, NeedMoreData) as error:
+        raise BadFileFormat("Cannot parse an invalid DICOM file") from error
+    place = _Place(dataset.start, len(dataset.source.data), dataset.implicit)
+    return _descend(dataset.source, place, list(path))
+
+
+def _descend(source: Source, place: _Place, path: list[str]) -> list[str] | bytes | None:
+    for _ in range(MAX_DEPTH):
+        if not path:
+            return [f"{h.tag >> 16:04x}-{h.tag & 0xFFFF:04x}" for h, _ in _elements(source, place)]
+        wanted = tag_number(path.pop(0))
+        found = next(((h, end) for h, end in _elements(source, place) if h.tag == wanted), None)
+        if found is None:
+            return None
+        children = _children(source, place, *found)
+        if isinstance(children, _Leaf):
+            return None if path else _read(source, children)
+        if not path:
+            return [str(index) for index in range(len(children))]
+        index = path.pop(0)
+        if not (
+            index.isascii() and index.isdigit() and len(index) <= _MAX_DIGITS and int(index) < len(children)
+        ):
+            return None
+        child = children[int(index)]
+        if isinstance(child, _Leaf):
+            return None if path else _read(source, child)
+        place = child
+    return None
+
+
+def _elements(source: Source, place: _Place) -> Iterator[tuple[Header, int]]:
+    """Yield the elements with the ends of their values, as far as they can be read."""
+    position = place.start
+    try:
+        while position + 8 <= place.limit:
+            header = read_header(source, position, implicit=place.implicit)
+            if header.tag == ITEM_DELIMITER:
+                return
+            position = end_of_value(source, header.vr, header.length, header.start)
+            if position > place.limit:
+                return
+            yield header, position
+    except (BadEncoding, NeedMoreData):
+        return
+
+
+def _children(source: Source, place: _Place, header: Header, end: int) -> Sequence[_Place | _Leaf] | _Leaf:
+    if header.tag == PIXEL_DATA:
+        if header.length == UNDEFINED:
+            return list(_fragments(source, header.start, end))
+        return [_leaf(source, header, end)]
+    if is_sequence(source, header, entry_of(header.tag)):
+        implicit = place.implicit or header.vr is None
+        return list(_items(source, header.start, end, implicit=implicit))
+    return _leaf(source, header, end)
+
+
+def _leaf(source: Source, header: Header, end: int) -> _Leaf:
+    vr = header.vr or entry_of(header.tag).vr
+    return _Leaf(header.start, end, _CODE_OF.get(vr) if source.order is BIG else None)
+
+
+def _fragments(source: Source, position: int, end: int) -> Iterator[_Leaf]:
+    while position + 8 <= end:
+        tag, _, length, start = read_header(source, position, implicit=True)
+        position = start + length
+        if tag != ITEM or position > end:
+            return
+        yield _Leaf(start, position, None)
+
+
+def _items(source: Source, position: int, end: int, *, implicit: bool) -> Iterator[_Place]:
+    while position + 8 <= end:
+        tag, _, length, start = read_header(source, position, implicit=True)
+        if tag != ITEM:
+            return
+        item = _Place(start, end, implicit or not looks_explicit(source, start))
+        if length == UNDEFINED:
+            ends = [end_of_element for _, end_of_element in _elements(source, item)]
+            position = (ends[-1] if ends else start) + 8  # its delimiter
+        else:
+            position = min(start + length, end)
+            item = item._replace(limit=position)
+        yield item
+
+
+def _read(source: Source, leaf: _Leaf) -> bytes:
+    raw = source.data[leaf.start : leaf.end]
+    if leaf.code is None:
+        return raw
+    numbers = array(leaf.code)
+    numbers.frombytes(raw[: len(raw) // numbers.itemsize * numbers.itemsize])
+    numbers.byteswap()
+    return numbers.tobytes()

@@ -1,0 +1,52 @@
+"""A small archive, made as a whole in one hop to a thread, without cursor and side files.
+
+Further hops would cost several times what its few members do.
+"""
+
+from pathlib import Path
+
+from .. import zipfmt
+from ..storage.area import StorageArea
+from .archive_files import write_file
+from .archive_member import open_member
+from .archive_pack import Batch, PackedBatch, PackOptions, Source, pack
+from .archive_plan import SMALL_BYTES, SMALL_INSTANCES, ArchivePlan
+
+
+def is_small(plan: ArchivePlan, options: PackOptions) -> bool:
+    """Whether an archive is made as a whole: a small one that holds its instances alone."""
+    if options.leaves is not None or options.has_manifest or len(plan.members) > SMALL_INSTANCES:
+        return False
+    return sum(member.size for member in plan.members) <= SMALL_BYTES
+
+
+def make_whole(area: StorageArea, *, plan: ArchivePlan, options: PackOptions) -> list[bytes]:
+    """Return the bytes of an archive, in pieces. Passes over an instance that has vanished. Blocks."""
+    sources = (
+        Source(plan.path(member), open_member(area, member), member.size, member.is_compressed)
+        for member in plan.members
+    )
+    packed = pack(Batch(tuple(sources)), options)
+    assert isinstance(packed, PackedBatch)
+    chunks: list[bytes] = []
+    records: list[bytes] = []
+    offset = 0
+    for member in packed.members:
+        if member is not None:
+            records.append(zipfmt.central_record(member.entry, offset))
+            chunks += (member.header, member.payload)
+            offset += len(member.header) + len(member.payload)
+    size = sum(map(len, records))
+    return [*chunks, *records, zipfmt.end_of_archive(len(records), offset, size)]
+
+
+def write_whole(
+    area: StorageArea, *, plan: ArchivePlan, options: PackOptions, path: Path, is_synchronous: bool
+) -> int:
+    """Write an archive to a file, `is_synchronous` durably, and return its size. Safe to repeat. Blocks.
+
+    Raises CannotWriteFile or FullStorage.
+    """
+    data = b"".join(make_whole(area, plan=plan, options=options))
+    write_file(path, data, is_synchronous=is_synchronous)
+    return len(data)

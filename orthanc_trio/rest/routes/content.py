@@ -1,0 +1,44 @@
+"""Raw values of a file. Source: the Orthanc Book, `/instances/{id}/content`, `/instances/{id}/pdf`."""
+
+from ...model.resource import Metadata, ResourceLevel
+from ...services.context import ServerContext
+from ..level import require
+from ..routing import Routes, components
+from ..wire import Answer, AnyAnswer, Request, json_answer, nothing
+
+_ENCAPSULATED_PDF = "1.2.840.10008.5.1.4.1.1.104.1"
+_ENCAPSULATED_DOCUMENT = "0042-0011"
+
+routes = Routes()
+
+
+@routes.get("/instances/{id}/content")
+async def list_content(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
+    """Answer the tags of the dataset."""
+    return await _answer(context, request, id, "")
+
+
+@routes.get("/instances/{id}/content/{path:path}")
+async def get_content(context: ServerContext, request: Request, *, id: str, path: str) -> AnyAnswer:
+    """Answer a raw value, or the list of what is below a sequence or an item."""
+    return await _answer(context, request, id, path)
+
+
+async def _answer(context: ServerContext, request: Request, id: str, path: str) -> Answer:
+    instance = (await require(context, ResourceLevel.INSTANCE, id)).facts
+    found = await context.tags.content(instance, components(path))
+    if found is None:
+        return nothing(request)
+    if isinstance(found, bytes):
+        return Answer(body=found, media_type="application/octet-stream")
+    return json_answer(found)
+
+
+@routes.get("/instances/{id}/pdf")
+async def get_pdf(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
+    """Answer the document of an instance that is one."""
+    instance = (await require(context, ResourceLevel.INSTANCE, id)).facts
+    if instance.metadata.get(Metadata.SOP_CLASS_UID) != _ENCAPSULATED_PDF:
+        return nothing(request)
+    found = await context.tags.content(instance, (_ENCAPSULATED_DOCUMENT,))
+    return Answer(body=found, media_type="application/pdf") if isinstance(found, bytes) else nothing(request)

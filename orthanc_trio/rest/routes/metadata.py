@@ -1,0 +1,80 @@
+"""Metadata of resources. Source: the Orthanc Book, "Metadata", "Revisions"; `/{level}/{id}/metadata`."""
+
+from msgspec.structs import replace
+
+from ...model.errors import BadRequest
+from ...model.resource import ResourceLevel
+from ...services.context import ServerContext
+from ...services.metadata import USER_NUMBERS, MetadataNames, revision_of
+from ..errors import empty_answer
+from ..etag import etag, if_match, if_none_match
+from ..level import check_level, require
+from ..query import flag
+from ..routing import Routes
+from ..wire import AnyAnswer, Request, json_answer, nothing, text_answer
+
+routes = Routes()
+
+
+def _names(context: ServerContext) -> MetadataNames:
+    return MetadataNames(context.settings.user_metadata)
+
+
+def _mount(level: ResourceLevel) -> None:
+    path = f"/{level.collection}/{{id}}/metadata"
+
+    @routes.get(path)
+    async def list_metadata(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
+        values = dict(sorted((await require(context, level, id)).facts.metadata.items()))
+        names = _names(context)
+        is_numeric = "numeric" in request.query
+        if flag(request, "expand"):
+            shown = ((str(n) if is_numeric else names.name(n), value) for n, value in values.items())
+            return json_answer(dict(sorted(shown)))
+        return json_answer(list(values) if is_numeric else [names.name(number) for number in values])
+
+    @routes.get(path + "/{name}")
+    async def get_metadata(context: ServerContext, request: Request, *, id: str, name: str) -> AnyAnswer:
+        check_level(context, level)
+        item = await context.metadata.read(level, id, _names(context).number(name))
+        if item is None:
+            return nothing(request)
+        revision = revision_of(item)
+        if if_none_match(request) == revision:
+            return empty_answer(304, etag(revision))
+        return replace(text_answer(item.value), headers=(etag(revision),))
+
+
+def _mount_changes(level: ResourceLevel) -> None:
+    path = f"/{level.collection}/{{id}}/metadata/{{name}}"
+
+    @routes.put(path)
+    async def put_metadata(context: ServerContext, request: Request, *, id: str, name: str) -> AnyAnswer:
+        check_level(context, level)
+        number = _names(context).number(name)
+        if number not in USER_NUMBERS:
+            return empty_answer(403)
+        value = _text(await request.body())
+        revision = await context.metadata.write(id, number, value, if_match(request))
+        return replace(text_answer(), headers=(etag(revision),))
+
+    @routes.delete(path)
+    async def delete_metadata(context: ServerContext, request: Request, *, id: str, name: str) -> AnyAnswer:
+        check_level(context, level)
+        number = _names(context).number(name)
+        if number not in USER_NUMBERS:
+            return empty_answer(403)
+        await context.metadata.remove(id, number, if_match(request))
+        return text_answer()
+
+
+def _text(body: bytes) -> str:
+    try:
+        return body.decode()
+    except UnicodeDecodeError as error:
+        raise BadRequest("The value of a metadata must be text in UTF-8") from error
+
+
+for _level in ResourceLevel:
+    _mount(_level)
+    _mount_changes(_level)

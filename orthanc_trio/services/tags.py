@@ -1,0 +1,123 @@
+"""The tags of instances, read from their files. Source: the Orthanc Book, "DICOM-as-JSON".
+
+Reading and parsing is one hop to a storage thread. What is asked for without options is kept, by the key of
+the file: a key is written once, so what is kept never becomes untrue.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import msgspec
+
+from ..dicom.content import read_content
+from ..dicom.render import Format, Rendering, Tags, render_dataset, render_meta
+from ..model.errors import BadFileFormat, UnknownResource
+from ..model.resource import Attachment, Facts, Metadata
+from ..storage.area import Storage, StorageArea
+from ..storage.content import open_content
+
+MAX_READ_BYTES = 1 << 30
+"""A larger file, or head of one, is not read for its tags."""
+CACHE_BYTES = 32 << 20
+_LONGEST_KEPT = 1 << 20
+_META_BYTES = 64 * 1024
+_PIXEL_HEADER_BYTES = 16
+_DIGITS = 18
+
+_NOTHING: frozenset[int] = frozenset()
+
+
+class TagReader:
+    """Reads the files of instances for their tags."""
+
+    def __init__(self, storage: Storage, *, default_encoding: str) -> None:
+        self._storage = storage
+        self._default_encoding = default_encoding
+        self._kept: OrderedDict[tuple[str, Format], bytes] = OrderedDict()
+        self._kept_bytes = 0
+
+    async def encoded(
+        self,
+        instance: Facts,
+        format: Format,
+        *,
+        unlimited: frozenset[int] = _NOTHING,
+        whole: bool = False,
+    ) -> bytes:
+        """Return the tags of an instance as JSON, with sorted keys.
+
+        `unlimited` are tags whose values are shown at any length; `whole` shows what follows PixelData.
+        Raises BadFileFormat, UnknownResource or InexistentFile.
+        """
+        file = _file(instance)
+        is_plain = not (unlimited or whole)
+        known = self._kept.get((file.uuid, format)) if is_plain else None
+        if known is not None:
+            self._kept.move_to_end((file.uuid, format))
+            return known
+        how = Rendering(format, self._default_encoding, unlimited)
+        size = file.uncompressed_size if whole else _head_size(instance)
+
+        def render(area: StorageArea) -> bytes:
+            tags = render_dataset(_read(area, file, size), file.uncompressed_size, how, whole=whole)
+            return msgspec.json.encode(tags, order="sorted")
+
+        found = await self._storage.run(render)
+        if is_plain:
+            self._keep((file.uuid, format), found)
+        return found
+
+    async def tags(
+        self, instance: Facts, *, format: Format = Format.FULL, unlimited: frozenset[int] = _NOTHING
+    ) -> Tags:
+        """Return the tags of an instance. Raises as `encoded`."""
+        file, size = _file(instance), _head_size(instance)
+        how = Rendering(format, self._default_encoding, unlimited)
+        return await self._storage.run(
+            lambda area: render_dataset(_read(area, file, size), file.uncompressed_size, how)
+        )
+
+    async def header(self, instance: Facts, format: Format) -> Tags:
+        """Return the meta information of the file of an instance. Raises as `encoded`."""
+        file = _file(instance)
+        how = Rendering(format, self._default_encoding)
+        return await self._storage.run(
+            lambda area: render_meta(_read(area, file, min(_META_BYTES, file.uncompressed_size)), how)
+        )
+
+    async def content(self, instance: Facts, path: Sequence[str]) -> list[str] | bytes | None:
+        """Return what `read_content` finds in the file of an instance. Raises as it, and as `encoded`."""
+        file = _file(instance)
+        return await self._storage.run(
+            lambda area: read_content(_read(area, file, file.uncompressed_size), path)
+        )
+
+    def _keep(self, key: tuple[str, Format], encoded: bytes) -> None:
+        if len(encoded) > _LONGEST_KEPT or key in self._kept:
+            return
+        self._kept[key] = encoded
+        self._kept_bytes += len(encoded)
+        while self._kept_bytes > CACHE_BYTES:
+            _, forgotten = self._kept.popitem(last=False)
+            self._kept_bytes -= len(forgotten)
+
+
+def _file(instance: Facts) -> Attachment:
+    if instance.dicom is None:
+        raise UnknownResource
+    return instance.dicom
+
+
+def _head_size(instance: Facts) -> int:
+    """Return how much of the file reaches to its pixels: all, if that is not known."""
+    size = _file(instance).uncompressed_size
+    offset = instance.metadata.get(Metadata.PIXEL_DATA_OFFSET, "")
+    if not (offset.isascii() and offset.isdigit() and len(offset) <= _DIGITS):
+        return size
+    return min(size, int(offset) + _PIXEL_HEADER_BYTES)
+
+
+def _read(area: StorageArea, file: Attachment, size: int) -> bytes:
+    if size > MAX_READ_BYTES:
+        raise BadFileFormat("The file is too large to read its tags")
+    return open_content(area, file).read(0, size)
