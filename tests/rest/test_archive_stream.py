@@ -192,9 +192,11 @@ def test_a_history_of_no_job_breaks_no_stream(tmp_path: Path, is_streamed: bool)
 def test_a_client_that_leaves_while_the_zip_is_spooled_ends_the_job(tmp_path: Path) -> None:
     with running_server(tmp_path, SyncStorageArea=False, SynchronousZipStream=False) as server:
         noise = Random(1).randbytes(PIXELS)
-        for number in range(1, 9):
+        for number in range(1, INSTANCES + 1):
             data = make_instance(instance=number, rows=2048, columns=2048, PixelData=noise)
             study = server.request("POST", "/instances", data).json()["ParentStudy"]
         with download(server, f"/studies/{study}/archive") as left:
+            # A reset, since a client that only ends its sending may still want the answer.
+            left.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             left.socket.close()
             wait_until(lambda: end_of(left) == ("Failure", 14, LEFT), 5)
