@@ -192,12 +192,6 @@ class DuplicateResource(OrthancError):
     code = ErrorCode.DUPLICATE_RESOURCE
 
 
-class CanceledJob(OrthancError):
-    """A job that was cancelled."""
-
-    code = ErrorCode.CANCELED_JOB
-
-
 class DatabaseUnavailable(OrthancError):
     """The server is stopping, or its database is away for a moment (503): try again."""
 
@@ -209,12 +203,6 @@ class BadRange(OrthancError):
     """A byte range outside the file (416)."""
 
     code = ErrorCode.BAD_RANGE
-
-
-class Forbidden(OrthancError):
-    """An operation that the configuration does not allow (403)."""
-
-    code = ErrorCode.FORBIDDEN_ACCESS
 
 
 class IncompatibleConfigurations(OrthancError):

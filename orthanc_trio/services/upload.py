@@ -78,11 +78,6 @@ class Upload:
         async with owned(self._storage, data):
             return await self._store(data, origin, is_gzip=is_gzip)
 
-    async def store_one(self, data: Buffer, origin: Origin) -> UploadResult:
-        """Store a body that is in memory, such as a part of a form. Raises as `store` does."""
-        self._check_size(len(data))
-        return await self._store(data, origin, is_gzip=False)
-
     def _check_size(self, size: int) -> None:
         if size > self._body_limit:
             raise PayloadTooLarge

@@ -67,9 +67,9 @@ async def test_an_instance_is_stored_byte_for_byte(
 
 async def test_a_part_of_a_form_is_stored_as_if_alone() -> None:
     async with open_services() as services:
-        result = await services.upload.store_one(make_instance(), REST)
+        result = await services.upload.store(chunks(make_instance()), REST)
         assert not result.is_archive
-        result = await services.upload.store_one(make_zip([("a", make_instance())]), REST)
+        result = await services.upload.store(chunks(make_zip([("a", make_instance())])), REST)
         assert result.is_archive
         assert [one.status for one in result.results] == ["AlreadyStored"]
 
