@@ -43,6 +43,7 @@ comments, or a folder with such files; without any, all options have their defau
   --version        print the version
   --errors         print the table of the error codes
   --config=FILE    write a sample configuration with all options (- is the standard output)
+  --openapi=FILE   write the OpenAPI document of the REST API (- is the standard output)
   --logfile=FILE   log to FILE in place of the standard error
   --logdir=DIR     log to a new file in DIR
   --verbose        log more
@@ -58,7 +59,7 @@ URL                http[s]://[USER:PASSWORD@]HOST[:PORT]
 
 FAILURE, MISUSE, INTERRUPTED = 1, 2, 130
 _FLAGS = frozenset({"--help", "--version", "--errors", "--verbose", "--trace", "--no-jobs"})
-_VALUED = frozenset({"--config", "--logfile", "--logdir"})
+_VALUED = frozenset({"--config", "--openapi", "--logfile", "--logdir"})
 _MISUSES = (
     BadApplicationEntityTitle,
     BadFileFormat,
@@ -137,20 +138,24 @@ def _run(arguments: Arguments) -> int:
     elif "--errors" in options:
         sys.stdout.writelines(f"{code:6}  {code.http_status}  {code.description}\n" for code in ErrorCode)
     elif "--config" in options:
-        return _write_sample(options["--config"])
+        from .config.sample import sample
+
+        return _write(options["--config"], sample())
+    elif "--openapi" in options:
+        from .rest.routes.openapi import encoded_document
+
+        return _write(options["--openapi"], encoded_document().decode() + "\n")
     else:
         return _start(arguments)
     return 0
 
 
-def _write_sample(target: str) -> int:
-    from .config.sample import sample
-
+def _write(target: str, text: str) -> int:
     try:
         if target == "-":
-            sys.stdout.write(sample())
+            sys.stdout.write(text)
         else:
-            Path(target).write_text(sample(), encoding="utf-8")
+            Path(target).write_text(text, encoding="utf-8")
     except OSError as error:
         return _fail(f"Cannot write {target}: {error.strerror}", FAILURE)
     return 0

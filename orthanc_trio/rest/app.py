@@ -4,10 +4,7 @@ A module exports any of `routes` (a `Routes`), `websockets` (a `Routes` of GET w
 `WebSocket`) and `blueprint` (a Quart Blueprint).
 """
 
-import importlib
-import pkgutil
 from collections.abc import Iterable
-from types import ModuleType
 from typing import Any, cast
 
 from quart import has_request_context
@@ -16,12 +13,12 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from ..model.errors import UnknownResource
-from . import routes as routes_package
 from .asgi import App
 from .auth import AccessPolicy
 from .errors import empty_answer, error_answer, exception_answer
 from .front import REQUEST_KEY, DoorOptions, Front
 from .requests import AsgiRequest
+from .routes import collect, discover
 from .routing import METHODS, Route, Router, quart_rule
 from .wire import Answer
 
@@ -33,19 +30,13 @@ def make_app(context: Any, *, access: AccessPolicy, options: DoorOptions) -> App
     return mount(context, discover(), access=access, options=options)
 
 
-def discover() -> list[ModuleType]:
-    """Import the modules of `routes/`, in the order of their names."""
-    names = sorted(found.name for found in pkgutil.iter_modules(routes_package.__path__))
-    return [importlib.import_module(f"{routes_package.__name__}.{name}") for name in names]
-
-
 def mount(context: Any, modules: Iterable[Any], *, access: AccessPolicy, options: DoorOptions) -> App:
     """Make an application out of route modules. Raises ValueError for two handlers of one URL and method."""
     modules = list(modules)
-    table = _collect(modules, "routes")
+    table = collect(modules, "routes")
     blueprints = [module.blueprint for module in modules if hasattr(module, "blueprint")]
     quart = QuartTrio(__name__, static_folder=None)
-    websockets = Router(_collect(modules, "websockets"))
+    websockets = Router(collect(modules, "websockets"))
     front = Front(context, Router(table), cast("App", quart), access, options, websockets=websockets)
     _configure(quart, context)
     for number, route in enumerate(table):
@@ -54,12 +45,6 @@ def mount(context: Any, modules: Iterable[Any], *, access: AccessPolicy, options
         quart.register_blueprint(blueprint)
     _mount_errors(quart, options)
     return front
-
-
-def _collect(modules: Iterable[Any], attribute: str) -> list[Route]:
-    return [
-        route for module in modules if hasattr(module, attribute) for route in getattr(module, attribute).all
-    ]
 
 
 def _configure(quart: QuartTrio, context: Any) -> None:

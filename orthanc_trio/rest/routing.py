@@ -2,6 +2,12 @@
 
 A pattern is made of words and of parameters: `{id}` is one component of the path, `{path:path}` (only at the
 end) is all that remains. Words win over parameters.
+
+Every route is in the OpenAPI document (`rest/openapi.py`) as it is declared here. The first line of the
+handler's docstring is its summary (else its name), the rest the description; `doc=Doc(...)` adds what neither
+the pattern nor the docstring tell: arguments of the URL, body and answer.
+
+    @routes.get("/tools/generate-uid", doc=Doc(query=(Argument("level", str),), answer="text/plain"))
 """
 
 from collections.abc import Awaitable, Callable, Iterable
@@ -17,6 +23,31 @@ METHODS = ("GET", "POST", "PUT", "DELETE")
 """The methods of the API, in the order of the header `Allow`."""
 
 
+class Argument(Struct, frozen=True):
+    """An argument of the URL, or a header, for the OpenAPI document."""
+
+    name: str
+    type: Any = str
+    """`str`, `bool`, `int`, `float`, an enum, or anything that msgspec has a JSON schema for."""
+    text: str = ""
+    is_required: bool = False
+
+
+class Doc(Struct, frozen=True, kw_only=True):
+    """What the OpenAPI document says of a route beyond its pattern and the docstring of its handler."""
+
+    query: tuple[Argument, ...] = ()
+    headers: tuple[Argument, ...] = ()
+    """Headers of the request that change the answer."""
+    body: Any = None
+    """The type of a JSON body (a Struct, `list[str]`, ...), or one or several media types as text."""
+    answer: Any = None
+    """The type of a JSON answer, or one or several media types as text; None leaves it open."""
+
+
+UNDOCUMENTED = Doc()
+
+
 class Route(Struct, frozen=True, kw_only=True):
     """One handler under one method and pattern."""
 
@@ -25,6 +56,7 @@ class Route(Struct, frozen=True, kw_only=True):
     handler: Handler
     is_hot: bool
     """Whether the door calls the handler itself, without Quart."""
+    doc: Doc = UNDOCUMENTED
 
 
 class Routes:
@@ -33,21 +65,29 @@ class Routes:
     def __init__(self) -> None:
         self.all: list[Route] = []
 
-    def get(self, pattern: str, *, hot: bool = False) -> Callable[[HandlerT], HandlerT]:
+    def get(
+        self, pattern: str, *, hot: bool = False, doc: Doc = UNDOCUMENTED
+    ) -> Callable[[HandlerT], HandlerT]:
         """Mount a handler of GET."""
-        return self.add("GET", pattern, hot=hot)
+        return self.add("GET", pattern, hot=hot, doc=doc)
 
-    def post(self, pattern: str, *, hot: bool = False) -> Callable[[HandlerT], HandlerT]:
+    def post(
+        self, pattern: str, *, hot: bool = False, doc: Doc = UNDOCUMENTED
+    ) -> Callable[[HandlerT], HandlerT]:
         """Mount a handler of POST."""
-        return self.add("POST", pattern, hot=hot)
+        return self.add("POST", pattern, hot=hot, doc=doc)
 
-    def put(self, pattern: str, *, hot: bool = False) -> Callable[[HandlerT], HandlerT]:
+    def put(
+        self, pattern: str, *, hot: bool = False, doc: Doc = UNDOCUMENTED
+    ) -> Callable[[HandlerT], HandlerT]:
         """Mount a handler of PUT."""
-        return self.add("PUT", pattern, hot=hot)
+        return self.add("PUT", pattern, hot=hot, doc=doc)
 
-    def delete(self, pattern: str, *, hot: bool = False) -> Callable[[HandlerT], HandlerT]:
+    def delete(
+        self, pattern: str, *, hot: bool = False, doc: Doc = UNDOCUMENTED
+    ) -> Callable[[HandlerT], HandlerT]:
         """Mount a handler of DELETE."""
-        return self.add("DELETE", pattern, hot=hot)
+        return self.add("DELETE", pattern, hot=hot, doc=doc)
 
     def head(self, pattern: str) -> Callable[[HandlerT], HandlerT]:
         """Mount a handler of HEAD, which answers as to GET; the door sends no body and asks for none.
@@ -56,11 +96,13 @@ class Routes:
         """
         return self.add("HEAD", pattern, hot=True)
 
-    def add(self, method: str, pattern: str, *, hot: bool = False) -> Callable[[HandlerT], HandlerT]:
+    def add(
+        self, method: str, pattern: str, *, hot: bool = False, doc: Doc = UNDOCUMENTED
+    ) -> Callable[[HandlerT], HandlerT]:
         """Mount a handler of any method; those beyond the API and HEAD only work below `/webdav`."""
 
         def decorate(handler: HandlerT) -> HandlerT:
-            self.all.append(Route(method=method, pattern=pattern, handler=handler, is_hot=hot))
+            self.all.append(Route(method=method, pattern=pattern, handler=handler, is_hot=hot, doc=doc))
             return handler
 
         return decorate

@@ -1,0 +1,85 @@
+"""Every GET of the OpenAPI document, called with everything that a server with many files has: none fails."""
+
+import json
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
+from urllib.parse import quote
+
+from orthanc_trio.model.resource import ResourceLevel
+from tests.support.server import Reply, Server
+
+LEVELS = {level.collection for level in ResourceLevel}
+SAMPLE = 12
+"""About how many resources of each level are asked for."""
+UNKNOWN = "00000000-00000000-00000000-00000000-00000000"
+VALUES = {
+    "label": ["urgent", "none"],
+    "path": ["0010-0010", "0008-1140/0/0008-1150", "7fe0-0010/0", "app", "index.html", "nothing/x"],
+    "key": ["archive", "events"],
+    "frame": ["0", "1000000"],
+    "index": ["0"],
+}
+NAMES = {"metadata": ["LastUpdate", "none", "9999"], "attachments": ["dicom", "none", "9999"]}
+PUSHED = {"/events", "/jobs/{id}/events"}
+"""What does not end by itself."""
+EXPECTED_CODES = {2, 27}
+"""What Orthanc answers with 500 to a request that it understands: not implemented, unknown DICOM tag."""
+
+
+class Walker:
+    """Fills the paths of a document with the resources of a server, and calls them on one connection."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._connection = server.connect()
+        self._ids: dict[str, list[str]] = {}
+
+    def ids(self, collection: str) -> list[str]:
+        if collection not in self._ids:
+            reply = self.get(f"/{collection}")
+            known = reply.json() if reply.status == 200 else []
+            self._ids[collection] = [*known[:: max(1, len(known) // SAMPLE)], UNKNOWN]
+        return self._ids[collection]
+
+    def urls(self, path: str) -> Iterator[str]:
+        """All paths that a path with parameters stands for."""
+        parts = path.strip("/").split("/")
+        choices = [self._values(parts, place) for place in range(len(parts))]
+        yield from ("/" + "/".join(chosen) for chosen in product(*choices))
+
+    def _values(self, parts: list[str], place: int) -> list[str]:
+        part = parts[place]
+        if not part.startswith("{"):
+            return [part]
+        name = part.strip("{}")
+        if name == "id":
+            return self.ids(parts[0])
+        if name == "name":
+            return NAMES.get(parts[place - 1], ["none"])
+        return VALUES.get(name, ["1"])
+
+    def get(self, path: str) -> Reply:
+        return self._server.request("GET", quote(path), connection=self._connection)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def test_no_get_of_the_document_fails(filled: tuple[Server, dict[str, Any]]) -> None:
+    server, _ = filled
+    archive = server.post("/tools/create-archive", {"Resources": [], "Asynchronous": True})
+    server.wait_for_job(archive.json()["ID"])
+    walker = Walker(server)
+    paths = json.loads(server.get("/openapi.json").body)["paths"]
+    asked = 0
+    for path, operations in paths.items():
+        if "get" not in operations or path in PUSHED:
+            continue
+        for url in walker.urls(path):
+            reply = walker.get(url)
+            asked += 1
+            is_fine = reply.status < 500 or reply.json()["OrthancStatus"] in EXPECTED_CODES
+            assert is_fine, (url, reply.body)
+    walker.close()
+    assert asked > len(paths)
