@@ -81,6 +81,12 @@ class MemoryReadTransaction:
         value = self._state.metadata[row].get(type)
         return None if value is None else MetadataItem(value, self._state.revisions[row].get(type, 0))
 
+    def oldest_patient(self, spared: str | None = None) -> str | None:
+        """Return the unprotected patient whose last instance came first."""
+        nodes, turns = self._state.nodes, self._state.turns
+        rows = (row for row in sorted(turns, key=turns.__getitem__) if nodes[row].id != spared)
+        return next((nodes[row].id for row in rows), None)
+
     def labels_in_use(self) -> list[str]:
         """Return each label that some resource bears, ascending."""
         return sorted({label for labels in self._state.labels.values() for label in labels})

@@ -46,6 +46,7 @@ class Totals(Struct, frozen=True):
     last_row: int = 0
     last_seq: int = 0
     last_forgotten: int = 0
+    last_turn: int = 0
     disk_size: int = 0
     uncompressed_size: int = 0
 
@@ -66,6 +67,7 @@ class MemoryState:
         self.changes: dict[int, Entry] = {}
         self.changes_of: dict[int, dict[int, None]] = {}
         self.forgotten: dict[str, int] = {}
+        self.turns: dict[int, int] = {}
         self.jobs: dict[str, bytes] = {}
         self.plans: dict[str, bytes] = {}
         self.properties: dict[str, str] = {}

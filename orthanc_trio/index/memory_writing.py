@@ -74,10 +74,27 @@ class MemoryTransaction(MemoryReadTransaction):
         """Take a label off a resource."""
         self._state.drop(self._state.labels[row], label)
 
+    def set_tags(
+        self, row: int, tags: Mapping[str, str], patient_tags: Mapping[str, str] | None = None
+    ) -> None:
+        """Replace the main DICOM tags of a resource."""
+        state = self._state
+        state.put(state.nodes, row, replace(state.nodes[row], tags=dict(tags), patient_tags=patient_tags))
+
     def set_protected(self, row: int, is_protected: bool) -> None:
         """Protect a patient from recycling, or no longer."""
         state = self._state
         state.put(state.nodes, row, replace(state.nodes[row], is_protected=is_protected))
+        state.drop(state.turns, row)
+        self.renew(row)
+
+    def renew(self, row: int) -> None:
+        """Make a patient the last to be recycled, unless it is protected."""
+        state = self._state
+        if not state.nodes[row].is_protected:
+            turn = state.totals.last_turn + 1
+            state.set_totals(replace(state.totals, last_turn=turn))
+            state.put(state.turns, row, turn)
 
     def attach(self, row: int, attachment: Attachment) -> None:
         """Add an attachment. Raises DatabaseError if the row has one of the type, or another has its key."""
@@ -87,6 +104,16 @@ class MemoryTransaction(MemoryReadTransaction):
         state.put(state.attachments[row], int(attachment.type), attachment)
         state.put(state.files, attachment.uuid, row)
         self._add_sizes([attachment], 1)
+
+    def detach(self, row: int, type: int) -> None:
+        """Remove an attachment, if it is there, and queue its file."""
+        state = self._state
+        attachment = state.attachments[row].get(type)
+        if attachment is not None:
+            state.drop(state.attachments[row], type)
+            state.drop(state.files, attachment.uuid)
+            self._queue(attachment.uuid)
+            self._add_sizes([attachment], -1)
 
     def delete(self, id: str) -> Deletion | None:
         """Remove a resource with its descendants and the ancestors left empty."""
@@ -116,6 +143,7 @@ class MemoryTransaction(MemoryReadTransaction):
             state.revisions,
             state.labels,
             state.attachments,
+            state.turns,
         )
         for table in tables:
             state.drop(table, row)

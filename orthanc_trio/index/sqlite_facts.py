@@ -37,14 +37,14 @@ _CHILDREN = f"""
     ORDER BY child.parent, child.id"""
 _FILES = f"""
     SELECT a.row, a.type, a.uuid, a.size, a.uncompressed_size, a.compression, a.md5, a.uncompressed_md5,
-        a.crc32
+        a.crc32, a.revision
     FROM json_each(?) AS wanted
     CROSS JOIN attachments AS a ON a.row = wanted.value AND a.type = {int(AttachmentType.DICOM)}"""
 
 
 def attachment(columns: Sequence[Any]) -> Attachment:
-    """Return an attachment from its columns: type, uuid, the two sizes, compression, the two MD5s, CRC-32."""
-    type, uuid, size, uncompressed_size, compression, md5, uncompressed_md5, crc32 = columns
+    """Return an attachment from its columns, in the order of the table."""
+    type, uuid, size, uncompressed_size, compression, md5, uncompressed_md5, crc32, revision = columns
     return Attachment(
         type=type,
         uuid=uuid,
@@ -54,6 +54,7 @@ def attachment(columns: Sequence[Any]) -> Attachment:
         md5=md5,
         uncompressed_md5=uncompressed_md5,
         crc32=crc32,
+        revision=revision,
     )
 
 

@@ -40,7 +40,7 @@ _ANCESTORS = """
 _LEAVES = """
     SELECT patient.id, study.id, series.id, instance.id, instance.tags, coalesce(syntax.value, ''),
         file.type, file.uuid, file.size, file.uncompressed_size, file.compression, file.md5,
-        file.uncompressed_md5, file.crc32
+        file.uncompressed_md5, file.crc32, file.revision
     FROM resources AS patient
     JOIN resources AS study ON study.parent = patient.row
     JOIN resources AS series ON series.parent = study.row
@@ -59,6 +59,10 @@ _LABELS_IN_USE = """
         SELECT (SELECT min(label) FROM labels WHERE label > chain.label) FROM chain WHERE label IS NOT NULL
     )
     SELECT label FROM chain WHERE label IS NOT NULL"""
+
+_OLDEST_PATIENT = """
+    SELECT r.id FROM recycling CROSS JOIN resources AS r ON r.row = recycling.row
+    WHERE r.id IS NOT ? ORDER BY recycling.turn LIMIT 1"""
 
 _CHANGES = """
     SELECT c.seq, c.type, r.level, r.id, c.date
@@ -146,6 +150,11 @@ class SqliteReadTransaction:
         found = self._sql.one("SELECT value, revision FROM metadata WHERE row = ? AND type = ?", (row, type))
         return None if found is None else MetadataItem(*found)
 
+    def oldest_patient(self, spared: str | None = None) -> str | None:
+        """Return the unprotected patient whose last instance came first."""
+        found = self._sql.one(_OLDEST_PATIENT, (spared,))
+        return found[0] if found else None
+
     def labels_in_use(self) -> list[str]:
         """Return each label that some resource bears, ascending."""
         return self._sql.column(_LABELS_IN_USE)
@@ -153,8 +162,8 @@ class SqliteReadTransaction:
     def attachments(self, row: int) -> list[Attachment]:
         """Return the attachments of a resource, by number."""
         found = self._sql.all(
-            "SELECT type, uuid, size, uncompressed_size, compression, md5, uncompressed_md5, crc32"
-            " FROM attachments WHERE row = ? ORDER BY type",
+            "SELECT type, uuid, size, uncompressed_size, compression, md5, uncompressed_md5, crc32,"
+            " revision FROM attachments WHERE row = ? ORDER BY type",
             (row,),
         )
         return [attachment(columns) for columns in found]

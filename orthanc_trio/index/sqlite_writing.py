@@ -21,7 +21,13 @@ _FILES_OF = """
     SELECT a.uuid, a.size, a.uncompressed_size
     FROM json_each(?) AS gone CROSS JOIN attachments AS a ON a.row = gone.value
     ORDER BY gone.key, a.type"""
-_TABLES_OF_RESOURCES = ("metadata", "attachments", "labels", "changes", "resources")
+_TABLES_OF_RESOURCES = ("metadata", "attachments", "labels", "changes", "recycling", "resources")
+
+# Most instances come one after the other for the same patient, whose turn is then the last already.
+_RENEW = """
+    INSERT OR REPLACE INTO recycling (row) SELECT row FROM resources
+    WHERE row = ?1 AND NOT is_protected
+    AND row IS NOT (SELECT row FROM recycling ORDER BY turn DESC LIMIT 1)"""
 
 
 @cache
@@ -119,14 +125,30 @@ class SqliteTransaction(SqliteReadTransaction):
         """Take a label off a resource."""
         self._sql.run("DELETE FROM labels WHERE row = ? AND label = ?", (row, label))
 
+    def set_tags(
+        self, row: int, tags: Mapping[str, str], patient_tags: Mapping[str, str] | None = None
+    ) -> None:
+        """Replace the main DICOM tags of a resource."""
+        copied = None if patient_tags is None else msgspec.json.encode(patient_tags)
+        self._sql.run(
+            "UPDATE resources SET tags = ?, patient_tags = ? WHERE row = ?",
+            (msgspec.json.encode(tags), copied, row),
+        )
+
     def set_protected(self, row: int, is_protected: bool) -> None:
         """Protect a patient from recycling, or no longer."""
         self._sql.run("UPDATE resources SET is_protected = ? WHERE row = ?", (int(is_protected), row))
+        self._sql.run("DELETE FROM recycling WHERE row = ?", (row,))
+        self.renew(row)
+
+    def renew(self, row: int) -> None:
+        """Make a patient the last to be recycled, unless it is protected."""
+        self._sql.run(_RENEW, (row,))
 
     def attach(self, row: int, attachment: Attachment) -> None:
         """Add an attachment. Raises DatabaseError if the row has one of the type."""
         self._sql.run(
-            "INSERT INTO attachments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO attachments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 row,
                 int(attachment.type),
@@ -137,10 +159,19 @@ class SqliteTransaction(SqliteReadTransaction):
                 attachment.md5,
                 attachment.uncompressed_md5,
                 attachment.crc32,
+                attachment.revision,
             ),
         )
         self._totals[4] += attachment.size
         self._totals[5] += attachment.uncompressed_size
+
+    def detach(self, row: int, type: int) -> None:
+        """Remove an attachment, if it is there, and queue its file."""
+        found = self._sql.all(
+            "DELETE FROM attachments WHERE row = ? AND type = ? RETURNING uuid, size, uncompressed_size",
+            (row, type),
+        )
+        self._queue(found)
 
     def delete(self, id: str) -> Deletion | None:
         """Remove a resource with its descendants and the ancestors left empty."""
@@ -182,6 +213,10 @@ class SqliteTransaction(SqliteReadTransaction):
         files = self._sql.all(_FILES_OF, gone)
         for table in _TABLES_OF_RESOURCES:
             self._sql.run(f"DELETE FROM {table} WHERE row IN (SELECT value FROM json_each(?))", gone)
+        return self._queue(files)
+
+    def _queue(self, files: Sequence[Any]) -> tuple[str, ...]:
+        """Queue files that no row bears any more, (uuid, size, uncompressed size), and return their keys."""
         keys = tuple(uuid for uuid, _, _ in files)
         self._sql.run(
             "INSERT OR IGNORE INTO forgotten_files (uuid) SELECT value FROM json_each(?) ORDER BY key",

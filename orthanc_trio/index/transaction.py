@@ -112,6 +112,10 @@ class ReadTransaction(Protocol):
         """Return one metadata of a resource."""
         ...
 
+    def oldest_patient(self, spared: str | None = None) -> str | None:
+        """Return the unprotected patient whose last instance came first, other than `spared`."""
+        ...
+
     def labels_in_use(self) -> list[str]:
         """Return each label that some resource bears, ascending."""
         ...
@@ -205,8 +209,18 @@ class Transaction(ReadTransaction, Protocol):
         """Take a label off a resource, if it is there."""
         ...
 
+    def set_tags(
+        self, row: int, tags: Mapping[str, str], patient_tags: Mapping[str, str] | None = None
+    ) -> None:
+        """Replace the main DICOM tags of a resource; of a study also the copy of those of its patient."""
+        ...
+
     def set_protected(self, row: int, is_protected: bool) -> None:
-        """Protect a patient from recycling, or no longer."""
+        """Protect a patient from recycling, or no longer, which makes it the last to be recycled."""
+        ...
+
+    def renew(self, row: int) -> None:
+        """Make a patient the last to be recycled, unless it is protected. A new one has no turn before."""
         ...
 
     def set_metadata_of(self, values: Mapping[int, Mapping[int, str]]) -> None:
@@ -215,6 +229,10 @@ class Transaction(ReadTransaction, Protocol):
 
     def attach(self, row: int, attachment: Attachment) -> None:
         """Add an attachment; one of the same type must not be there."""
+        ...
+
+    def detach(self, row: int, type: int) -> None:
+        """Remove an attachment, if it is there; its file is queued in `forgotten_files`."""
         ...
 
     def delete(self, id: str) -> Deletion | None:

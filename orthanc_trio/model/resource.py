@@ -117,6 +117,8 @@ class Attachment(Struct, frozen=True, kw_only=True):
     uncompressed_md5: str = ""
     crc32: int = 0
     """Of the content; known if it is stored compressed."""
+    revision: int = 0
+    """How often users have replaced it."""
 
 
 class ResourceRef(Struct, frozen=True):

@@ -173,6 +173,7 @@ class Registrar:
             metadata[row] = {**values, **extra.get(level, {})}
         tx.set_metadata_of(metadata)
         tx.attach(rows[INSTANCE], file.attachment)
+        tx.renew(rows[PATIENT])
         changes = [tx.log_change(_NEW[level], rows[level], date) for level in reversed(created)]
         if self._completes_series(tx, file.ids.series):
             changes.append(tx.log_change(ChangeType.COMPLETED_SERIES, rows[SERIES], date))

@@ -92,6 +92,7 @@ def dump(tx: ReadTransaction) -> dict[str, object]:
         "attachments": [tx.attachments(row_of(tx, id)) for id in ids],
         "metadata": [tx.metadata_item(row_of(tx, id), type) for id in ids for type in range(1, 5)],
         "labels": tx.labels_in_use(),
+        "oldest": [tx.oldest_patient(id) for id in (None, *tx.ids(PATIENT))],
         "ancestors": [tx.ancestors(id) for id in ids],
         "leaves": [tx.leaves(id) for id in tx.ids(PATIENT)],
         "statistics": tx.statistics(),

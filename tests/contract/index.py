@@ -26,10 +26,17 @@ from .forest import (
 from .index_annotations import AnnotationContract
 from .index_changes import ChangeContract, DeletionContract, JobContract
 from .index_resources import FileContract, ResourceContract
+from .index_stored import StoredContract
 
 
 class IndexContract(
-    ResourceContract, AnnotationContract, FileContract, DeletionContract, ChangeContract, JobContract
+    ResourceContract,
+    AnnotationContract,
+    FileContract,
+    StoredContract,
+    DeletionContract,
+    ChangeContract,
+    JobContract,
 ):
     """The promises of `index/index.py`, and by inheritance those of `index/transaction.py`."""
 

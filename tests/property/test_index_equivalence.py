@@ -103,6 +103,11 @@ def steps() -> st.SearchStrategy[Step]:
             st.sampled_from("xy"),
         ),
         st.builds(lambda id, yes: on_row(lambda tx, row: tx.set_protected(row, yes))(id), IDS, st.booleans()),
+        IDS.map(on_row(lambda tx, row: tx.renew(row))),
+        st.builds(lambda id, type: on_row(lambda tx, row: tx.detach(row, type))(id), IDS, st.integers(1, 3)),
+        st.builds(
+            lambda id, text: on_row(lambda tx, row: tx.set_tags(row, {"0010,0010": text}))(id), IDS, TEXT
+        ),
         st.builds(lambda id, type: lambda tx: tx.statistics_of(id, type), IDS, st.integers(1, 3)),
         st.builds(lambda id, *how: attach(*how)(id), IDS, st.integers(1, 3), st.sampled_from("xyz"), numbers),
         st.builds(

@@ -313,8 +313,8 @@ def test_no_query_walks_through_a_whole_table(tmp_path: Path) -> None:
                 for *_, step in reader.execute(f"EXPLAIN QUERY PLAN {sql}")
                 if step.startswith("SCAN") and not step.startswith(("SCAN wanted", "SCAN chain", "SCAN tree"))
             }
-    # All jobs are loaded; the oldest files and the single row of totals are the start of their table.
-    small = ("SCAN jobs", "SCAN forgotten_files", "SCAN statistics", "SCAN sqlite_sequence")
+    # All jobs are loaded; the oldest files and patients begin their table, and the totals are all of theirs.
+    small = ("SCAN jobs", "SCAN forgotten_files", "SCAN recycling", "SCAN statistics", "SCAN sqlite_sequence")
     assert [plan for plan in plans if not plan[0].startswith(small)] == []
 
 
@@ -370,3 +370,20 @@ async def test_a_database_that_is_a_folder_is_refused_with_the_reason(tmp_path: 
     with pytest.raises(DatabaseError, match="unable to open"):
         async with open_one(tmp_path):
             pass
+
+
+async def test_patients_of_the_first_schema_get_their_turn_in_the_order_of_their_arrival(
+    tmp_path: Path,
+) -> None:
+    with closing(open_writer(tmp_path, is_synchronous=False)) as writer:
+        writer.executescript(migrations()[1])
+        writer.executescript(
+            "INSERT INTO resources (level, id, tags, is_protected) VALUES"
+            " (1, 'protected', X'7B7D', 1), (1, 'old', X'7B7D', 0), (1, 'new', X'7B7D', 0);"
+            f"PRAGMA user_version = 1; PRAGMA application_id = {APPLICATION_ID}"
+        )
+    async with open_one(tmp_path) as index:
+        assert await index.read(lambda tx: tx.oldest_patient()) == "old"
+        assert await index.read(lambda tx: tx.oldest_patient("old")) == "new"
+        await index.write(lambda tx: tx.delete("old"))
+        assert await index.read(lambda tx: tx.oldest_patient("new")) is None
