@@ -9,8 +9,10 @@ import socket
 import ssl
 import uuid
 
+from .config.dictionary import own_tags
 from .config.settings import Settings
 from .config.webhook import WebhookRetry
+from .dicom.dictionary import Dictionary
 from .httpd.options import HttpOptions
 from .httpd.tls import TlsOptions, server_context
 from .jobs.options import EngineOptions, HistoryOptions, Limits, Retries
@@ -86,13 +88,19 @@ def door_options(settings: Settings) -> DoorOptions:
     )
 
 
-def ingest_options(settings: Settings) -> IngestOptions:
+def dictionary(settings: Settings) -> Dictionary:
+    """Return what is known of tags. Raises AlreadyExistingTag if that contradicts itself."""
+    return Dictionary(tuple(own_tags(settings.dictionary)), knows_vendors=settings.load_private_dictionary)
+
+
+def ingest_options(settings: Settings, dictionary: Dictionary) -> IngestOptions:
     """Return how instances are stored."""
     return IngestOptions(
         overwrite=settings.overwrite_instances,
         stores_md5=settings.store_md5_for_attachments,
         compresses=settings.storage_compression,
         default_encoding=settings.default_encoding.value,
+        dictionary=dictionary,
     )
 
 

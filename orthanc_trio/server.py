@@ -19,6 +19,7 @@ import trio
 from . import options
 from .bus import EventBus
 from .config.settings import Settings
+from .dicom.dictionary import Dictionary
 from .httpd.listener import serve as serve_http
 from .index.index import Index
 from .index.opening import open_index
@@ -138,7 +139,7 @@ async def open_context(
         stability = Stability(index, bus, stable_age_s=settings.stable_age, now=utc_now)
         kind_services = _kind_services(settings, storage, index, http)
         jobs = _make_engine(settings, kind_services, workers, bus, load_jobs=load_jobs)
-        context = _make_context(settings, policy, storage, index, bus, settling, stability, workers, jobs)
+        context = _make_context(settings, policy, kind_services, bus, settling, stability, workers, jobs)
         webhooks = Webhooks(kind_services.hooks, jobs, index, now=utc_now)
         await webhooks.load(loads_jobs=load_jobs)
         with (
@@ -180,6 +181,7 @@ def _kind_services(
         cores=_cores(),
         now=utc_now,
         lossy_quality=settings.dicom_lossy_transcoding_quality,
+        dictionary=options.dictionary(settings),
         hooks=Hooks(settings.webhooks),
         http=http,
     )
@@ -209,19 +211,20 @@ def _make_engine(
 def _make_context(
     settings: Settings,
     policy: AccessPolicy,
-    storage: Storage,
-    index: Index,
+    parts: KindServices,
     bus: EventBus,
     settling: Settling,
     stability: Stability,
     workers: Workers,
     jobs: JobsEngine,
 ) -> ServerContext:
-    ingest = _make_ingest(settings, storage, index, bus, settling, stability)
+    index, storage, dictionary = parts.index, parts.storage, parts.dictionary
+    ingest = _make_ingest(settings, dictionary, storage, index, bus, settling, stability)
     job_views = JobViews(show_retry_as_pending=settings.show_retry_as_pending)
     return ServerContext(
         settings=settings,
         about=options.about(settings, policy),
+        dictionary=dictionary,
         index=index,
         storage=storage,
         bus=bus,
@@ -235,7 +238,7 @@ def _make_context(
         library=Library(index, storage, stability.is_stable),
         removal=Removal(index, bus, settling=settling, now=utc_now),
         annotations=Annotations(index, bus),
-        tags=TagReader(storage, default_encoding=settings.default_encoding.value),
+        tags=TagReader(storage, default_encoding=settings.default_encoding.value, dictionary=dictionary),
         metadata=MetadataEditor(index, bus, now=utc_now, checks_revisions=settings.check_revisions),
         now=utc_now,
         stop_requested=trio.Event(),
@@ -244,6 +247,7 @@ def _make_context(
 
 def _make_ingest(
     settings: Settings,
+    dictionary: Dictionary,
     storage: Storage,
     index: Index,
     bus: EventBus,
@@ -256,7 +260,7 @@ def _make_ingest(
         bus,
         settling=settling,
         stability=stability,
-        options=options.ingest_options(settings),
+        options=options.ingest_options(settings, dictionary),
         now=utc_now,
     )
 

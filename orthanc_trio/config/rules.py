@@ -13,6 +13,7 @@ from ..model.errors import (
     IncompatibleConfigurations,
     ParameterOutOfRange,
 )
+from .dictionary import own_tags
 from .settings import OverwriteInstances, Settings
 from .webhook import check_webhooks
 
@@ -24,12 +25,14 @@ def checked(settings: Settings) -> Settings:
     """Return the settings with normalised values.
 
     Raises IncompatibleConfigurations where options contradict each other, BadFileFormat, ParameterOutOfRange
-    or BadApplicationEntityTitle for a title that no application entity can have.
+    or BadApplicationEntityTitle for a title that no application entity can have; UnknownDicomTag for an entry
+    of the dictionary.
     """
     _check_overwriting(settings)
     _check_patient_level(settings)
     _check_addresses(settings)
     check_webhooks(settings.webhooks)
+    list(own_tags(settings.dictionary))
     return msgspec.structs.replace(
         settings,
         dicom_aet=application_entity_title(settings.dicom_aet),

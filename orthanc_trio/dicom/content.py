@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from ..model.errors import BadFileFormat
-from .dictionary import entry_of, tag_number
+from .dictionary import STANDARD, Dictionary, Entry
 from .part10 import open_dataset
 from .render import is_sequence
 from .scan import (
@@ -53,7 +53,9 @@ class _Leaf(NamedTuple):
     code: str | None
 
 
-def read_content(data: bytes, path: Sequence[str]) -> list[str] | bytes | None:
+def read_content(
+    data: bytes, path: Sequence[str], dictionary: Dictionary = STANDARD
+) -> list[str] | bytes | None:
     """Return what lies at `path`, which is made of tags and of indexes in turn; None if there is nothing.
 
     A dataset or an item is the list of its tags as `gggg-eeee`, a sequence, and PixelData, the list of its
@@ -66,18 +68,20 @@ def read_content(data: bytes, path: Sequence[str]) -> list[str] | bytes | None:
     except (BadEncoding, NeedMoreData) as error:
         raise BadFileFormat("Cannot parse an invalid DICOM file") from error
     place = _Place(dataset.start, len(dataset.source.data), dataset.implicit)
-    return _descend(dataset.source, place, list(path))
+    return _descend(dataset.source, place, list(path), dictionary)
 
 
-def _descend(source: Source, place: _Place, path: list[str]) -> list[str] | bytes | None:
+def _descend(
+    source: Source, place: _Place, path: list[str], dictionary: Dictionary
+) -> list[str] | bytes | None:
     for _ in range(MAX_DEPTH):
         if not path:
             return [f"{h.tag >> 16:04x}-{h.tag & 0xFFFF:04x}" for h, _ in _elements(source, place)]
-        wanted = tag_number(path.pop(0))
+        wanted = dictionary.tag_number(path.pop(0))
         found = next(((h, end) for h, end in _elements(source, place) if h.tag == wanted), None)
         if found is None:
             return None
-        children = _children(source, place, *found)
+        children = _children(source, place, *found, dictionary)
         if isinstance(children, _Leaf):
             return None if path else _read(source, children)
         if not path:
@@ -110,19 +114,22 @@ def _elements(source: Source, place: _Place) -> Iterator[tuple[Header, int]]:
         return
 
 
-def _children(source: Source, place: _Place, header: Header, end: int) -> Sequence[_Place | _Leaf] | _Leaf:
+def _children(
+    source: Source, place: _Place, header: Header, end: int, dictionary: Dictionary
+) -> Sequence[_Place | _Leaf] | _Leaf:
+    entry = dictionary.entry_of(header.tag)
     if header.tag == PIXEL_DATA:
         if header.length == UNDEFINED:
             return list(_fragments(source, header.start, end))
-        return [_leaf(source, header, end)]
-    if is_sequence(source, header, entry_of(header.tag)):
+        return [_leaf(source, header, end, entry)]
+    if is_sequence(source, header, entry):
         implicit = place.implicit or header.vr is None
         return list(_items(source, header.start, end, implicit=implicit))
-    return _leaf(source, header, end)
+    return _leaf(source, header, end, entry)
 
 
-def _leaf(source: Source, header: Header, end: int) -> _Leaf:
-    vr = header.vr or entry_of(header.tag).vr
+def _leaf(source: Source, header: Header, end: int, entry: Entry) -> _Leaf:
+    vr = header.vr or entry.vr
     return _Leaf(header.start, end, _CODE_OF.get(vr) if source.order is BIG else None)
 
 

@@ -1,20 +1,24 @@
 """Names and usual VRs of data elements, as DCMTK 3.7 knows them: what the API shows.
 
 Public elements come from pydicom's dictionary, which is imported at the first use because that is slow;
-private ones from `private_tags.txt`. Source: PS3.6; the Orthanc Book, "DICOM-as-JSON".
+private ones from `private_tags.txt`; the configuration adds its own. Whoever names or reads a tag is handed
+a `Dictionary`. Source: PS3.6; the Orthanc Book, "DICOM-as-JSON", and the option `Dictionary`.
 """
 
 import re
+from collections.abc import Callable
 from functools import cache, lru_cache
 from importlib import resources
 from typing import NamedTuple
 
-from ..model.errors import UnknownDicomTag
+from ..model.errors import AlreadyExistingTag, UnknownDicomTag
+from ..model.tags import OwnTag
 
 UNKNOWN_NAME = "Unknown Tag & Data"
 RETIRED = "RETIRED_"
 
 _NUMBER = re.compile(r"([0-9a-fA-F]{4})[,-]?([0-9a-fA-F]{4})")
+_KEPT_ENTRIES, _KEPT_NAMES = 16384, 1024
 # Where DCMTK says something else of retirement.
 _NOT_RETIRED = frozenset((0x00101000, 0x30040012))
 _ALSO_RETIRED = frozenset((0x00102160,))
@@ -43,15 +47,93 @@ def is_creator(tag: int) -> bool:
     return bool(tag & 0x10000) and 0x10 <= tag & 0xFFFF <= 0xFF
 
 
-@lru_cache(maxsize=16384)
-def entry_of(tag: int, creator: str = "") -> Entry:
-    """Return what is known of a tag; of a private one with the creator of its block."""
-    if tag & 0xFFFF == 0 and tag >> 16 not in (0, 2):
-        return _PRIVATE_GROUP_LENGTH if is_private(tag) else _GROUP_LENGTH
-    if is_creator(tag):
-        return _CREATOR
-    if is_private(tag):
-        return _private_entries().get((creator, tag >> 16, tag & 0xFF), UNKNOWN)
+class Dictionary:
+    """What is known of tags. Immutable, safe in any thread, and cheap to send to a worker process."""
+
+    def __init__(self, own: tuple[OwnTag, ...] = (), *, knows_vendors: bool = True) -> None:
+        """Add the tags of the configuration to those of the standard and, if `knows_vendors`, of the vendors.
+
+        Raises AlreadyExistingTag for a tag that is known already.
+        """
+        self._arguments = own, knows_vendors
+        self._vendors = _vendors_entries if knows_vendors else _no_entries
+        self._own: set[tuple[str, int]] = set()
+        self._numbers: dict[str, int] = {}
+        self._blocks: dict[tuple[str, int, int], Entry] = {}
+        self._plain: dict[int, Entry] = {}
+        for tag in own:
+            self._add(tag)
+        self.entry_of: Callable[..., Entry] = lru_cache(maxsize=_KEPT_ENTRIES)(self._entry_of)
+
+    def __reduce__(self) -> tuple[Callable[..., "Dictionary"], tuple[tuple[OwnTag, ...], bool]]:
+        return _shared_dictionary, self._arguments
+
+    def tag_number(self, text: str) -> int:
+        """Return the tag that is written as name, `gggg,eeee`, `gggg-eeee` or `ggggeeee`.
+
+        Raises UnknownDicomTag.
+        """
+        number = _NUMBER.fullmatch(text)
+        if number:
+            return int(number[1] + number[2], 16)
+        own = self._numbers.get(text)
+        if own is not None:
+            return own
+        tag = _public_tag(text.removeprefix(RETIRED))
+        if tag is None:
+            raise UnknownDicomTag(text)
+        return tag
+
+    def _add(self, tag: OwnTag) -> None:
+        if self._knows(tag):
+            raise AlreadyExistingTag(
+                f'Cannot register twice the tag ({tag_text(tag.number)}), whose symbolic name is "{tag.name}"'
+            )
+        entry = Entry(tag.name, tag.vr.encode())
+        self._own.add((tag.creator, tag.number))
+        if tag.creator:
+            # The same element of two blocks is one to a reader of files; the first entry holds.
+            self._blocks.setdefault((tag.creator, *_place(tag.number)), entry)
+        else:
+            self._plain[tag.number] = entry
+        self._numbers.setdefault(tag.name, tag.number)
+
+    def _knows(self, tag: OwnTag) -> bool:
+        if (tag.creator, tag.number) in self._own:
+            return True
+        if tag.creator:
+            return (tag.creator, *_place(tag.number)) in self._vendors()
+        return _public_entry(tag.number) is not UNKNOWN
+
+    def _entry_of(self, tag: int, creator: str = "") -> Entry:
+        """Return what is known of a tag; of a private one with the creator of its block."""
+        if tag & 0xFFFF == 0 and tag >> 16 not in (0, 2):
+            return _PRIVATE_GROUP_LENGTH if is_private(tag) else _GROUP_LENGTH
+        if is_creator(tag):
+            return _CREATOR
+        if creator and is_private(tag):
+            place = (creator, *_place(tag))
+            return self._blocks.get(place) or self._vendors().get(place, UNKNOWN)
+        return self._plain.get(tag) or (UNKNOWN if is_private(tag) else _public_entry(tag))
+
+
+@lru_cache(maxsize=4)
+def _shared_dictionary(own: tuple[OwnTag, ...], knows_vendors: bool) -> Dictionary:
+    """Return the one dictionary of this process that was sent to it with these arguments."""
+    return Dictionary(own, knows_vendors=knows_vendors)
+
+
+def tag_text(tag: int) -> str:
+    """Return a tag as the API writes it: `gggg,eeee`."""
+    return f"{tag >> 16:04x},{tag & 0xFFFF:04x}"
+
+
+def _place(tag: int) -> tuple[int, int]:
+    """Return what tells a private tag apart in the blocks of its creator: group and lower byte."""
+    return tag >> 16, tag & 0xFF
+
+
+def _public_entry(tag: int) -> Entry:
     from pydicom.datadict import get_entry
 
     try:
@@ -63,34 +145,19 @@ def entry_of(tag: int, creator: str = "") -> Entry:
     return Entry((RETIRED if is_retired else "") + keyword, vr[:2].encode())
 
 
-def tag_number(text: str) -> int:
-    """Return the tag that is written as keyword, `gggg,eeee`, `gggg-eeee` or `ggggeeee`.
-
-    Raises UnknownDicomTag.
-    """
-    number = _NUMBER.fullmatch(text)
-    if number:
-        return int(number[1] + number[2], 16)
-    tag = _public_tag(text.removeprefix(RETIRED))
-    if tag is None:
-        raise UnknownDicomTag(text)
-    return tag
-
-
-def tag_text(tag: int) -> str:
-    """Return a tag as the API writes it: `gggg,eeee`."""
-    return f"{tag >> 16:04x},{tag & 0xFFFF:04x}"
-
-
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=_KEPT_NAMES)
 def _public_tag(keyword: str) -> int | None:
     from pydicom.datadict import tag_for_keyword
 
     return tag_for_keyword(keyword) if keyword else None
 
 
+def _no_entries() -> dict[tuple[str, int, int], Entry]:
+    return {}
+
+
 @cache
-def _private_entries() -> dict[tuple[str, int, int], Entry]:
+def _vendors_entries() -> dict[tuple[str, int, int], Entry]:
     entries = {}
     creator = ""
     text = (resources.files(__package__) / "private_tags.txt").read_text("ascii")
@@ -101,3 +168,7 @@ def _private_entries() -> dict[tuple[str, int, int], Entry]:
             group, element, vr, name = line.split()
             entries[creator, int(group, 16), int(element, 16)] = Entry(name, vr.encode())
     return entries
+
+
+STANDARD = Dictionary()
+"""The dictionary without tags of a configuration."""

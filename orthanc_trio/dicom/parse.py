@@ -15,8 +15,9 @@ from ..model.errors import BadFileFormat, InexistentTag
 from ..model.resource import DicomIdentifiers, ResourceLevel
 from ..model.tags import MAIN_DICOM_TAGS, MainDicomTags
 from .charset import Charset, charset_of, default_charset
+from .dictionary import STANDARD, Dictionary
 from .part10 import NATIVE, EncodedDataset, open_dataset
-from .render import read_sequence
+from .render import Tags, read_sequence
 from .scan import (
     BIG,
     PIXEL_DATA,
@@ -93,7 +94,7 @@ class _Place(NamedTuple):
 class ParsePlan:
     """What to look for in a file: made once from a table of main tags, then shared."""
 
-    def __init__(self, table: MainDicomTags) -> None:
+    def __init__(self, table: MainDicomTags, dictionary: Dictionary = STANDARD) -> None:
         places = {
             _SPECIFIC_CHARACTER_SET: _Place("0008,0005", b"CS", ()),
             _SOP_CLASS_UID: _Place("0008,0016", b"UI", ()),
@@ -104,6 +105,7 @@ class ParsePlan:
                 before = places[row.number].levels if row.number in places else ()
                 places[row.number] = _Place(row.tag, row.vr.encode(), (*before, int(level)))
         self.places: Mapping[int, _Place] = places
+        self.dictionary = dictionary
 
 
 DEFAULT_PLAN = ParsePlan(MAIN_DICOM_TAGS)
@@ -196,6 +198,10 @@ class _Values:
         self.tags: list[dict[str, str]] = [{}, {}, {}, {}]
         self.sequences: dict[ResourceLevel, dict[str, object]] = {}
 
+    def add_sequence(self, place: _Place, items: list[Tags]) -> None:
+        for level in place.levels:
+            self.sequences.setdefault(ResourceLevel(level), {})[place.tag] = items
+
 
 def _read_values(
     dataset: EncodedDataset, elements: dict[int, Element], plan: ParsePlan, default: Charset
@@ -210,7 +216,9 @@ def _read_values(
             continue
         place = plan.places[number]
         if place.vr == b"SQ":
-            _add_sequence(values, dataset, elements[number], place, charset)
+            items = _read_items(dataset, elements[number], charset, plan.dictionary)
+            if items is not None:
+                values.add_sequence(place, items)
             continue
         raw = data[start:end]
         if vr in TEXT_VRS:
@@ -228,18 +236,17 @@ def _read_values(
     return values
 
 
-def _add_sequence(
-    values: _Values, dataset: EncodedDataset, element: Element, place: _Place, charset: Charset
-) -> None:
+def _read_items(
+    dataset: EncodedDataset, element: Element, charset: Charset, dictionary: Dictionary
+) -> list[Tags] | None:
+    """Return the items of a sequence, None if they cannot be read."""
     vr, start, end = element
     data = dataset.source.data[start:end]
     source = Source(data, len(data), dataset.source.order)
     try:
-        items = read_sequence(source, charset, implicit=vr is None or dataset.implicit)
+        return read_sequence(source, charset, implicit=vr is None or dataset.implicit, dictionary=dictionary)
     except BadEncoding:
-        return
-    for level in place.levels:
-        values.sequences.setdefault(ResourceLevel(level), {})[place.tag] = items
+        return None
 
 
 def _json(sequences: dict[str, object]) -> str:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from ..model.errors import BadFileFormat
 from .charset import Charset, charset_of, default_charset
-from .dictionary import Entry, entry_of, is_creator, is_private, tag_text
+from .dictionary import STANDARD, Dictionary, Entry, is_creator, is_private, tag_text
 from .part10 import EncodedDataset, open_dataset
 from .scan import (
     ITEM,
@@ -60,6 +60,7 @@ class Rendering(NamedTuple):
     format: Format = Format.FULL
     default_encoding: str = "Latin1"
     unlimited: Container[int] = frozenset()
+    dictionary: Dictionary = STANDARD
 
 
 Tags = dict[str, Any]
@@ -91,12 +92,14 @@ def render_meta(data: bytes, how: Rendering) -> Tags:
     return shown
 
 
-def read_sequence(source: Source, charset: Charset, *, implicit: bool) -> list[Tags]:
+def read_sequence(
+    source: Source, charset: Charset, *, implicit: bool, dictionary: Dictionary = STANDARD
+) -> list[Tags]:
     """Return the items of the sequence that begins with `source`, in the human format.
 
     `charset` is that of the items around. Raises BadEncoding if an element runs out of the data.
     """
-    renderer = _Renderer(source, Rendering(Format.HUMAN))
+    renderer = _Renderer(source, Rendering(Format.HUMAN, dictionary=dictionary))
     return renderer.items(_Place(0, len(source.data), implicit, 1), charset)[0]
 
 
@@ -121,6 +124,7 @@ class _Renderer:
         self._source = source
         self._how = how
         self._room = MAX_ELEMENTS
+        self._entry_of = how.dictionary.entry_of
         self._show: Callable[[Tags, int, Entry, str, str, Any], None] = {
             Format.HUMAN: _show_human,
             Format.SHORT: _show_short,
@@ -167,11 +171,11 @@ class _Renderer:
                 return header.start
             if tag >= stop_at:
                 if tag == PIXEL_DATA:
-                    self._show(shown, tag, entry_of(tag), "", "Null", None)
+                    self._show(shown, tag, self._entry_of(tag), "", "Null", None)
                 break
             self._count()
             creator = creators.get(_block(tag), "") if tag & 0x10000 else ""
-            entry = entry_of(tag, creator)
+            entry = self._entry_of(tag, creator)
             if is_sequence(source, header, entry):
                 position = self._sequence(shown, header, entry, place, charset)
                 continue

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from msgspec import Struct, field
 
+from ..dicom.dictionary import STANDARD, Dictionary
 from ..index.index import Index
 from ..remote.client import HttpClient
 from ..services.webhook_handover import Hooks
@@ -24,6 +25,7 @@ class KindServices(Struct, frozen=True, kw_only=True):
     """The time in UTC."""
     lossy_quality: int = 90
     """1 to 100: the quality of lossy transcoding unless a job says otherwise."""
+    dictionary: Dictionary = STANDARD
     hooks: Hooks = field(default_factory=lambda: Hooks(()))
     http: HttpClient | None = None
     """None where the configuration names nobody to call."""

@@ -154,6 +154,12 @@ class UnknownDicomTag(OrthancError):
     code = ErrorCode.UNKNOWN_DICOM_TAG
 
 
+class AlreadyExistingTag(OrthancError):
+    """An entry of the dictionary for a tag that is known already."""
+
+    code = ErrorCode.ALREADY_EXISTING_TAG
+
+
 class RemoteUnavailable(OrthancError):
     """A peer that cannot be reached, breaks off, or cannot serve now: HTTP 5xx, out of resources."""
 

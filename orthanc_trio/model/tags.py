@@ -12,6 +12,19 @@ from msgspec import Struct
 from .resource import ResourceLevel
 
 
+class OwnTag(Struct, frozen=True):
+    """An entry of the option `Dictionary`: a tag that the configuration adds to those that are known."""
+
+    number: int
+    """group * 65536 + element; of a private tag only the lower byte of the element tells it apart."""
+    vr: str
+    name: str
+    least: int = 1
+    most: int = 1
+    """The limits of the number of values; `most` 0 is none."""
+    creator: str = ""
+
+
 class MainTag(Struct, frozen=True):
     """A tag that is copied into the index: `gggg,eeee`, the name that the API shows, and its usual VR."""
 

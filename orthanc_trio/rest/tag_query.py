@@ -1,6 +1,6 @@
 """Arguments of the URL that say how tags are shown. Source: the Orthanc Book, "DICOM-as-JSON"."""
 
-from ..dicom.dictionary import tag_number
+from ..dicom.dictionary import Dictionary
 from ..dicom.render import Format
 from .wire import Request
 
@@ -13,7 +13,9 @@ def format_of(request: Request, default: Format) -> Format:
     return next((format for format in Format if format.value in query), default) if query else default
 
 
-def unlimited_tags(request: Request) -> frozenset[int]:
+def unlimited_tags(request: Request, dictionary: Dictionary) -> frozenset[int]:
     """Return the tags of `ignore-length`, which are separated by commas. Raises UnknownDicomTag."""
     text = request.query.get("ignore-length")
-    return _NONE if text is None else frozenset(tag_number(name.strip()) for name in text.split(","))
+    return (
+        _NONE if text is None else frozenset(dictionary.tag_number(name.strip()) for name in text.split(","))
+    )

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from ..bus import EventBus
 from ..config.settings import Settings
+from ..dicom.dictionary import Dictionary
 from ..index.index import Index
 from ..jobs.engine import JobsEngine
 from ..storage.area import Storage
@@ -38,6 +39,7 @@ class ServerContext(Struct, frozen=True, kw_only=True):
 
     settings: Settings
     about: About
+    dictionary: Dictionary
     index: Index
     storage: Storage
     bus: EventBus

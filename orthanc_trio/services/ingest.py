@@ -12,6 +12,7 @@ from msgspec import Struct, field
 
 from ..bus import EventBus
 from ..config.settings import OverwriteInstances
+from ..dicom.dictionary import STANDARD, Dictionary
 from ..dicom.parse import NeedMoreData, ParsedInstance, ParsePlan, parse_instance
 from ..dicom.part10 import DEFLATED, NATIVE
 from ..index.index import Index
@@ -64,6 +65,7 @@ class IngestOptions(Struct, frozen=True, kw_only=True):
     """Whether files are stored deflated, unless their pixels are compressed already."""
     default_encoding: str = "Latin1"
     main_dicom_tags: MainDicomTags = field(default_factory=lambda: MAIN_DICOM_TAGS)
+    dictionary: Dictionary = STANDARD
 
 
 class Ingest:
@@ -89,7 +91,7 @@ class Ingest:
         self._now = now
         self._writer = FileWriter(storage, stores_md5=options.stores_md5)
         self._registrar = Registrar(options.overwrite, options.main_dicom_tags)
-        self._plan = ParsePlan(options.main_dicom_tags)
+        self._plan = ParsePlan(options.main_dicom_tags, options.dictionary)
 
     async def store(
         self, data: Collected, origin: Origin, *, metadata: MetadataByLevel | None = None

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import msgspec
 
 from ..dicom.content import read_content
+from ..dicom.dictionary import Dictionary
 from ..dicom.render import Format, Rendering, Tags, render_dataset, render_meta
 from ..model.errors import BadFileFormat, UnknownResource
 from ..model.resource import Attachment, Facts, Metadata
@@ -30,9 +31,10 @@ _NOTHING: frozenset[int] = frozenset()
 class TagReader:
     """Reads the files of instances for their tags."""
 
-    def __init__(self, storage: Storage, *, default_encoding: str) -> None:
+    def __init__(self, storage: Storage, *, default_encoding: str, dictionary: Dictionary) -> None:
         self._storage = storage
         self._default_encoding = default_encoding
+        self._dictionary = dictionary
         self._kept: OrderedDict[tuple[str, Format], bytes] = OrderedDict()
         self._kept_bytes = 0
 
@@ -55,7 +57,7 @@ class TagReader:
         if known is not None:
             self._kept.move_to_end((file.uuid, format))
             return known
-        how = Rendering(format, self._default_encoding, unlimited)
+        how = Rendering(format, self._default_encoding, unlimited, self._dictionary)
         size = file.uncompressed_size if whole else _head_size(instance)
 
         def render(area: StorageArea) -> bytes:
@@ -72,7 +74,7 @@ class TagReader:
     ) -> Tags:
         """Return the tags of an instance. Raises as `encoded`."""
         file, size = _file(instance), _head_size(instance)
-        how = Rendering(format, self._default_encoding, unlimited)
+        how = Rendering(format, self._default_encoding, unlimited, self._dictionary)
         return await self._storage.run(
             lambda area: render_dataset(_read(area, file, size), file.uncompressed_size, how)
         )
@@ -80,7 +82,7 @@ class TagReader:
     async def header(self, instance: Facts, format: Format) -> Tags:
         """Return the meta information of the file of an instance. Raises as `encoded`."""
         file = _file(instance)
-        how = Rendering(format, self._default_encoding)
+        how = Rendering(format, self._default_encoding, dictionary=self._dictionary)
         return await self._storage.run(
             lambda area: render_meta(_read(area, file, min(_META_BYTES, file.uncompressed_size)), how)
         )
@@ -89,7 +91,7 @@ class TagReader:
         """Return what `read_content` finds in the file of an instance. Raises as it, and as `encoded`."""
         file = _file(instance)
         return await self._storage.run(
-            lambda area: read_content(_read(area, file, file.uncompressed_size), path)
+            lambda area: read_content(_read(area, file, file.uncompressed_size), path, self._dictionary)
         )
 
     def _keep(self, key: tuple[str, Format], encoded: bytes) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from orthanc_trio.dicom.dictionary import STANDARD
 from orthanc_trio.dicom.render import Format
 from orthanc_trio.model.errors import BadFileFormat, UnknownResource
 from orthanc_trio.model.resource import Attachment, AttachmentType, Facts, Metadata, ResourceLevel
@@ -28,7 +29,7 @@ def open_reader(*names: str) -> tuple[TagReader, MemoryArea, int]:
         data = make_instance(patient_name=name)
         area.create(key, data)
         size = len(data)
-    return TagReader(Storage(area, threads=1), default_encoding="Latin1"), area, size
+    return TagReader(Storage(area, threads=1), default_encoding="Latin1", dictionary=STANDARD), area, size
 
 
 async def test_what_was_read_once_is_kept() -> None:

@@ -34,7 +34,7 @@ async def _answer_tags(context: ServerContext, request: Request, id: str, format
     instance = (await require(context, ResourceLevel.INSTANCE, id)).facts
     if not request.query:
         return Answer(body=await context.tags.encoded(instance, format), media_type=JSON)
-    options = unlimited_tags(request), "whole" in request.query
+    options = unlimited_tags(request, context.dictionary), "whole" in request.query
     encoded = await context.tags.encoded(instance, format, unlimited=options[0], whole=options[1])
     return Answer(body=encoded, media_type=JSON)
 
@@ -50,7 +50,7 @@ def _mount_module(path: str, level: ResourceLevel, module: Collection[str]) -> N
     @routes.get(path)
     async def get_module(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
         instance = await _first_instance(context, await require(context, level, id))
-        tags = await context.tags.tags(instance, unlimited=unlimited_tags(request))
+        tags = await context.tags.tags(instance, unlimited=unlimited_tags(request, context.dictionary))
         shown = {tag: element for tag, element in tags.items() if tag in module}
         return _sorted_json(_in_format(shown, format_of(request, Format.FULL)))
 
@@ -78,7 +78,7 @@ def _mount_many(level: ResourceLevel) -> None:
     async def get_instances_tags(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
         await require(context, level, id)
         instances = await context.library.describe_descendants(id, ResourceLevel.INSTANCE)
-        format, unlimited = format_of(request, Format.FULL), unlimited_tags(request)
+        format, unlimited = format_of(request, Format.FULL), unlimited_tags(request, context.dictionary)
 
         async def chunks() -> AsyncIterator[bytes]:
             separator = b"{"
