@@ -9,18 +9,22 @@ import socket
 import ssl
 import uuid
 
+import msgspec
+
 from .config.dictionary import own_tags
-from .config.settings import Settings
+from .config.settings import Settings, UserNumber
 from .config.webhook import WebhookRetry
 from .dicom.dictionary import Dictionary
 from .httpd.options import HttpOptions
 from .httpd.tls import TlsOptions, server_context
 from .jobs.options import EngineOptions, HistoryOptions, Limits, Retries
+from .model.errors import BadParameterType
 from .model.job import RetryPolicy
 from .remote.client import HttpClientOptions
 from .rest.auth import AccessOptions, AccessPolicy
 from .rest.front import DoorOptions
 from .rest.requests import BodyLimits
+from .services.attachments import AttachmentOptions, ContentType
 from .services.context import About
 from .services.ingest import IngestOptions
 from .services.upload import UploadLimits
@@ -102,6 +106,25 @@ def ingest_options(settings: Settings, dictionary: Dictionary) -> IngestOptions:
         default_encoding=settings.default_encoding.value,
         dictionary=dictionary,
     )
+
+
+def attachment_options(settings: Settings) -> AttachmentOptions:
+    """Return how attachments are stored."""
+    return AttachmentOptions(
+        stores_md5=settings.store_md5_for_attachments,
+        compresses=settings.storage_compression,
+        checks_revisions=settings.check_revisions,
+        body_bytes=settings.maximum_request_body_size_mb * _MEBIBYTE,
+    )
+
+
+def content_types(settings: Settings) -> dict[str, ContentType]:
+    """Return the types of attachments that the configuration declares. Raises BadParameterType."""
+    try:
+        types = msgspec.convert(settings.user_content_type, dict[str, UserNumber | ContentType])
+    except msgspec.ValidationError as exc:
+        raise BadParameterType(f'The configuration option "UserContentType" is wrong: {exc}') from None
+    return {name: ContentType(type) if isinstance(type, int) else type for name, type in types.items()}
 
 
 def upload_limits(settings: Settings) -> UploadLimits:

@@ -31,6 +31,7 @@ from .remote.client import HttpClient
 from .rest.app import make_app
 from .rest.auth import AccessPolicy, access_policy
 from .services.annotations import Annotations
+from .services.attachments import AttachmentNames, Attachments
 from .services.context import ServerContext
 from .services.feed import Feed
 from .services.ingest import Ingest
@@ -239,9 +240,19 @@ def _make_context(
         removal=Removal(index, bus, settling=settling, now=utc_now),
         annotations=Annotations(index, bus),
         tags=TagReader(storage, default_encoding=settings.default_encoding.value, dictionary=dictionary),
+        attachments=_make_attachments(settings, storage, index, bus, settling),
+        attachment_names=AttachmentNames(options.content_types(settings)),
         metadata=MetadataEditor(index, bus, now=utc_now, checks_revisions=settings.check_revisions),
         now=utc_now,
         stop_requested=trio.Event(),
+    )
+
+
+def _make_attachments(
+    settings: Settings, storage: Storage, index: Index, bus: EventBus, settling: Settling
+) -> Attachments:
+    return Attachments(
+        index, storage, bus, settling=settling, options=options.attachment_options(settings), now=utc_now
     )
 
 

@@ -3,7 +3,7 @@
 import re
 
 from ..model.errors import ParameterOutOfRange
-from ..services.metadata import Revision
+from ..services.revision import Revision
 from .wire import Request
 
 _ETAG = re.compile(r'\s*"?([0-9]{1,9})-([^"]*)"?\s*')

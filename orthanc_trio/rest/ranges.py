@@ -47,7 +47,7 @@ def ranged(answer: FileAnswer, request: Request, etag: str) -> AnyAnswer:
             return empty_answer(412, *offered)
         if _is_known(request.headers, etag):
             return empty_answer(304, *offered)
-        part = _part_asked_for(request, etag, answer.size)
+        part = part_asked_for(request, etag, answer.size)
         is_kept = True
     finally:
         if not is_kept:
@@ -62,7 +62,7 @@ def _partial(whole: FileAnswer, part: Part) -> FileAnswer:
     return replace(whole, status=206, offset=whole.offset + part.offset, size=part.size, headers=headers)
 
 
-def _part_asked_for(request: Request, etag: str, size: int) -> Part | None:
+def part_asked_for(request: Request, etag: str, size: int) -> Part | None:
     """Return the part that a GET wants, None for the whole. Raises UnsatisfiableRange."""
     wanted = request.headers.get("range")
     if wanted is None or request.method != "GET":

@@ -6,10 +6,12 @@ from ..deflate import gzip_frame
 from ..model.resource import Attachment, Compression
 from ..services.context import ServerContext
 from .encoding import accepts_gzip
+from .ranges import Part
 from .wire import Answer, AnyAnswer, FileAnswer, Request, StreamAnswer
 
 _LARGEST_ANSWER = 1 << 20
 """A larger file that has to be inflated is sent piece by piece."""
+_BINARY = "application/octet-stream"
 _VARY = ("Vary", "Accept-Encoding")
 
 Headers = tuple[tuple[str, str], ...]
@@ -55,6 +57,22 @@ async def stored_answer(
     return FileAnswer(
         descriptor=descriptor, offset=offset, size=attachment.size, media_type=media_type, headers=headers
     )
+
+
+async def part_answer(
+    context: ServerContext, id: str, attachment: Attachment, part: Part, *, headers: Headers = ()
+) -> AnyAnswer:
+    """Answer a part of the content of an attachment of the resource `id`. Raises as `content_answer`."""
+    size, last = attachment.uncompressed_size, part.offset + part.size - 1
+    headers = (*headers, ("Content-Range", f"bytes {part.offset}-{last}/{size}"))
+    if attachment.compression == Compression.NONE:
+        whole = await stored_answer(context, id, attachment, media_type=_BINARY, headers=headers)
+        if isinstance(whole, Answer):
+            return replace(whole, status=206, body=whole.body[part.offset : last + 1])
+        return replace(whole, status=206, offset=whole.offset + part.offset, size=part.size)
+    chunks = context.library.stream_content(attachment, part.offset, part.size)
+    length = ("Content-Length", str(part.size))
+    return StreamAnswer(chunks=chunks, status=206, media_type=_BINARY, headers=(*headers, length))
 
 
 def _framed(answer: Answer | FileAnswer, prefix: bytes, suffix: bytes) -> AnyAnswer:

@@ -14,6 +14,7 @@ from ..jobs.engine import JobsEngine
 from ..storage.area import Storage
 from ..workers import Workers
 from .annotations import Annotations
+from .attachments import AttachmentNames, Attachments
 from .feed import Feed
 from .ingest import Ingest
 from .job_statistics import JobMeter
@@ -53,6 +54,8 @@ class ServerContext(Struct, frozen=True, kw_only=True):
     library: Library
     removal: Removal
     annotations: Annotations
+    attachments: Attachments
+    attachment_names: AttachmentNames
     metadata: MetadataEditor
     tags: TagReader
     now: Callable[[], datetime]

@@ -4,17 +4,23 @@ MD5 takes longer than anything else that is done with a large file, so another t
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+
+from msgspec.structs import replace
 
 from ..deflate import Deflater, crc32, deflate
 from ..model.resource import Attachment, Compression
 from ..storage.area import Storage, StorageArea
+from ..storage.content import open_content
 from .spool import Buffer, Collected, Received
 
 _HASHED_BESIDE = 128 << 10
 """From this size on, MD5 takes longer than to wake up another thread."""
 _PIECE = 1 << 20
+
+Read = Callable[[int, int], bytes]
+"""Returns a number of bytes from an offset, fewer at the end."""
 
 
 class FileWriter:
@@ -61,30 +67,44 @@ class FileWriter:
         )
 
     def _deflate_received(self, area: StorageArea, key: str, data: Received, type: int) -> Attachment:
-        deflater, digest = Deflater(), hashlib.md5(usedforsecurity=False)
-        receiver = area.receive(key)
-
-        def write(stored: bytes) -> None:
-            digest.update(stored)
-            receiver.write(stored)
-
-        try:
-            for offset in range(0, data.size, _PIECE):
-                write(deflater.add(data.receiver.read(offset, _PIECE)))
-            write(deflater.end())
-            size = receiver.commit()
-        finally:
-            receiver.discard()  # does nothing after the commit
+        deflater = Deflater()
+        size, md5 = self._write_pieces(area, key, _deflated(deflater, data.receiver.read, data.size))
         return Attachment(
             type=type,
             uuid=key,
             size=size,
             uncompressed_size=data.size,
             compression=Compression.DEFLATE,
-            md5=digest.hexdigest() if self._stores_md5 else "",
+            md5=md5,
             uncompressed_md5=data.md5 if self._stores_md5 else "",
             crc32=deflater.crc,
         )
+
+    def rewrite(self, area: StorageArea, key: str, old: Attachment, compression: Compression) -> Attachment:
+        """Write the content of `old` once more as the file `key`, unsettled, in the form `compression`.
+
+        Raises InexistentFile, CorruptedFile, FullStorage, FileStorageCannotWrite.
+        """
+        content, deflater = open_content(area, old), Deflater()
+        is_deflated = compression is Compression.DEFLATE
+        make = partial(_deflated, deflater) if is_deflated else _plain_pieces
+        size, md5 = self._write_pieces(area, key, make(content.read, content.size))
+        crc = deflater.crc if is_deflated else 0
+        return replace(
+            old, uuid=key, size=size, compression=compression, md5=md5, crc32=crc, revision=old.revision + 1
+        )
+
+    def _write_pieces(self, area: StorageArea, key: str, pieces: Iterable[bytes]) -> tuple[int, str]:
+        """Write the file `key` and return its size and MD5."""
+        digest = hashlib.md5(usedforsecurity=False)
+        receiver = area.receive(key)
+        try:
+            for piece in pieces:
+                digest.update(piece)
+                receiver.write(piece)
+            return receiver.commit(), digest.hexdigest() if self._stores_md5 else ""
+        finally:
+            receiver.discard()  # does nothing after the commit
 
     def _begin_md5(self, data: Buffer) -> Callable[[], str]:
         """Return what waits for the MD5."""
@@ -93,6 +113,17 @@ class FileWriter:
         if len(data) < _HASHED_BESIDE:
             return partial(_md5, data)
         return self._storage.begin(partial(_md5, data)).result
+
+
+def _plain_pieces(read: Read, size: int) -> Iterator[bytes]:
+    for offset in range(0, size, _PIECE):
+        yield read(offset, _PIECE)
+
+
+def _deflated(deflater: Deflater, read: Read, size: int) -> Iterator[bytes]:
+    for piece in _plain_pieces(read, size):
+        yield deflater.add(piece)
+    yield deflater.end()
 
 
 def _plain(key: str, type: int, size: int, md5: str) -> Attachment:

@@ -13,7 +13,7 @@ from ..index.transaction import ChangesPage, ReadTransaction
 from ..model.errors import UnknownResource
 from ..model.event import ChangeEvent, ChangeType, Event, ResourceDeleted, ResourcesTouched
 from ..model.resource import Attachment, Facts, ResourceLevel, Statistics
-from ..storage.area import Storage, StorageArea
+from ..storage.area import Blob, Storage, StorageArea
 from ..storage.content import open_content
 from .open_files import OpenFiles
 
@@ -175,11 +175,21 @@ class Library:
         """Return the content of an attachment, however it is stored. Raises InexistentFile, CorruptedFile."""
         return await self._storage.run(lambda area: open_content(area, attachment).read())
 
-    async def stream_content(self, attachment: Attachment) -> AsyncGenerator[bytes, None]:
-        """Yield the content of an attachment in pieces. Raises InexistentFile, CorruptedFile."""
+    async def stream_content(
+        self, attachment: Attachment, offset: int = 0, size: int | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield the content of an attachment, or `size` bytes of it, in pieces.
+
+        Raises InexistentFile, CorruptedFile.
+        """
         blob = await self._storage.run(lambda area: open_content(area, attachment))
-        for offset in range(0, blob.size, _PIECE):
-            yield await self._storage.run(lambda _, offset=offset: blob.read(offset, _PIECE))  # type: ignore[misc]
+        end = blob.size if size is None else offset + size
+        for start in range(offset, end, _PIECE):
+            yield await self._storage.run(partial(_read_piece, blob=blob, start=start, end=end))
+
+
+def _read_piece(_area: StorageArea, blob: Blob, start: int, end: int) -> bytes:
+    return blob.read(start, min(_PIECE, end - start))
 
 
 def _open_blob(area: StorageArea, attachment: Attachment) -> tuple[int, int] | bytes:

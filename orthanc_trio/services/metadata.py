@@ -7,17 +7,14 @@ import hashlib
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from msgspec import Struct
-
 from ..bus import EventBus
 from ..index.index import Index
 from ..index.transaction import MetadataItem, ReadTransaction, Transaction
-from ..model.errors import BadRevision, InexistentItem, UnknownResource
+from ..model.errors import UnknownResource
 from ..model.event import Change, ChangeEvent, ChangeType
 from ..model.resource import Metadata, ResourceLevel
-
-USER_NUMBERS = range(1024, 65536)
-"""The numbers that belong to the users."""
+from .numbered_names import NumberedNames
+from .revision import Revision, check_revision
 
 _NAMES = {
     Metadata.INDEX_IN_SERIES: "IndexInSeries",
@@ -41,36 +38,13 @@ _NAMES = {
     18: "IsProtected",
     19: "PatientRecyclingOrder",
 }
-_MAX_DIGITS = 9
 
 
-class MetadataNames:
-    """The names of metadata: those of the server, those of the configuration, and any number."""
+class MetadataNames(NumberedNames):
+    """The names of metadata."""
 
     def __init__(self, user: Mapping[str, int]) -> None:
-        self._names = {**_NAMES, **{number: name for name, number in user.items()}}
-        self._numbers = {name: int(number) for number, name in _NAMES.items()} | dict(user)
-
-    def name(self, number: int) -> str:
-        """Return the name of a number, which is its own one if none is declared."""
-        return self._names.get(number) or str(number)
-
-    def number(self, name: str) -> int:
-        """Return the number of a name, or of a number. Raises InexistentItem for any other text."""
-        known = self._numbers.get(name)
-        if known is not None:
-            return known
-        digits = name.removeprefix("-")
-        if not (digits.isascii() and digits.isdigit() and len(digits) <= _MAX_DIGITS):
-            raise InexistentItem
-        return int(name)
-
-
-class Revision(Struct, frozen=True):
-    """What a client believes something to be: its revision, and the MD5 of its content in hexadecimal."""
-
-    number: int
-    md5: str
+        super().__init__(_NAMES, user)
 
 
 def revision_of(item: MetadataItem) -> Revision:
@@ -138,8 +112,4 @@ class MetadataEditor:
         return found.row, tx.metadata_item(found.row, number)
 
     def _check(self, item: MetadataItem, expected: Revision | None) -> None:
-        if expected is None:
-            if self._checks_revisions:
-                raise BadRevision
-        elif expected != revision_of(item):
-            raise BadRevision
+        check_revision(revision_of(item), expected, is_required=self._checks_revisions)

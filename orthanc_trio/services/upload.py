@@ -5,24 +5,21 @@ they arrive. Source: the Orthanc Book, "Sending DICOM images"; `POST /instances`
 """
 
 import math
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable
 from functools import partial
 
 from msgspec import Struct
 
-from ..model.errors import PayloadTooLarge
-from ..storage.area import Storage, StorageArea
+from ..storage.area import Storage
+from .collecting import Chunk, Collector
 from .gunzip import gunzip
 from .ingest import Ingest, Origin, StoreResult
-from .spool import Buffer, Collected, Received, Spool, discard, owned, piece_of, size_of
+from .spool import Collected, Received, owned, piece_of, size_of
 from .unpacking import Rejected, Unpacking
 from .zip_reader import ArchiveLimits, ArchiveReader
 
 __all__ = ["Rejected", "Upload", "UploadLimits", "UploadResult"]
 
-Chunk = bytes | bytearray
-
-_PIECE = 1 << 20
 _SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 
 
@@ -55,7 +52,9 @@ class Upload:
         self._ingest = ingest
         self._storage = storage
         self._limits = limits
-        self._body_limit = limits.body_bytes or math.inf
+        self._collector = Collector(
+            storage, limit_bytes=limits.body_bytes or math.inf, memory_bytes=limits.memory_bytes
+        )
         self._member_limit = limits.member_bytes or math.inf
 
     async def store(
@@ -72,47 +71,10 @@ class Upload:
         cannot be read or is beyond the limits. The members of an archive that are no instances are passed
         over and reported; another error ends the upload, and what was stored until then stays.
         """
-        self._check_size(content_length or 0)
-        data = await self._collect(aiter(chunks), content_length)
+        data = await self._collector.collect(chunks, content_length)
         is_gzip = content_encoding.strip().lower() == "gzip"
         async with owned(self._storage, data):
             return await self._store(data, origin, is_gzip=is_gzip)
-
-    def _check_size(self, size: int) -> None:
-        if size > self._body_limit:
-            raise PayloadTooLarge
-
-    async def _collect(self, chunks: AsyncIterator[Chunk], content_length: int | None) -> Collected:
-        limit = self._limits.memory_bytes
-        if content_length is not None and content_length > limit:
-            limit = min(limit, _PIECE)
-        buffer = bytearray()
-        async for chunk in chunks:
-            if len(chunk) == content_length and len(chunk) <= limit:
-                return chunk  # a body in one piece needs no copy
-            buffer += chunk
-            self._check_size(len(buffer))
-            if len(buffer) > limit:
-                return await self._spill(buffer, chunks)
-        return buffer
-
-    async def _spill(self, buffer: bytearray, chunks: AsyncIterator[Chunk]) -> Collected:
-        spool = await self._storage.run(partial(_begin, data=buffer))
-        is_complete = False
-        try:
-            buffer = bytearray()
-            async for chunk in chunks:
-                buffer += chunk
-                self._check_size(spool.size + len(buffer))
-                if len(buffer) >= _PIECE:
-                    await self._storage.run(partial(_append, spool=spool, data=buffer))
-                    buffer = bytearray()
-            await self._storage.run(partial(_append, spool=spool, data=buffer))
-            is_complete = True
-            return spool.finish()
-        finally:
-            if not is_complete:
-                await discard(self._storage, spool)
 
     async def _store(self, data: Collected, origin: Origin, *, is_gzip: bool) -> UploadResult:
         # An archive first: one inside gzip is not looked for.
@@ -150,13 +112,3 @@ class Upload:
             results=tuple(unpacking.stored[number] for number in sorted(unpacking.stored)),
             rejected=tuple(unpacking.rejected[number] for number in sorted(unpacking.rejected)),
         )
-
-
-def _begin(area: StorageArea, data: Buffer) -> Spool:
-    spool = Spool(area, 0)
-    spool.write(data)
-    return spool
-
-
-def _append(_area: StorageArea, spool: Spool, data: Buffer) -> None:
-    spool.write(data)

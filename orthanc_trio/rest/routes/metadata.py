@@ -5,7 +5,8 @@ from msgspec.structs import replace
 from ...model.errors import BadRequest
 from ...model.resource import ResourceLevel
 from ...services.context import ServerContext
-from ...services.metadata import USER_NUMBERS, MetadataNames, revision_of
+from ...services.metadata import MetadataNames, revision_of
+from ...services.numbered_names import USER_NUMBERS
 from ..errors import empty_answer
 from ..etag import etag, if_match, if_none_match
 from ..level import check_level, require
