@@ -14,8 +14,13 @@ class Index(Protocol):
     Errors of the database arrive as DatabaseError or FullStorage, never as those of its library.
     """
 
-    async def read(self, function: Callable[[ReadTransaction], T]) -> T:
-        """Run `function` on a consistent view and return its result. May run at the same time as others."""
+    async def read(self, function: Callable[[ReadTransaction], T], *, is_quick: bool = False) -> T:
+        """Run `function` on a consistent view and return its result. May run at the same time as others.
+
+        `is_quick` says that it is likely a matter of microseconds, as a look-up of one resource: then it is
+        first tried in the thread of the caller, within a small budget of work, since a hop to another thread
+        costs more. What exceeds the budget is run again, so the function does nothing but read.
+        """
         ...
 
     async def write(self, function: Callable[[Transaction], T]) -> T:

@@ -34,7 +34,12 @@ class MemoryIndex:
         self._turn = Lock()
         self._state: MemoryState | None = MemoryState()
 
-    async def read(self, function: Callable[[ReadTransaction], T]) -> T:
+    async def read(
+        self,
+        function: Callable[[ReadTransaction], T],
+        *,
+        is_quick: bool = False,  # noqa: ARG002  # nothing is slow here
+    ) -> T:
         """Run `function`. Raises DatabaseError if the index is closed."""
         await trio.lowlevel.checkpoint()
         with self._turn:

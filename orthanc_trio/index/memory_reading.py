@@ -13,7 +13,9 @@ from ..model.resource import (
     ResourceRef,
     Statistics,
 )
+from .memory_find import matching, nodes_at, values_of
 from .memory_state import MemoryState, Node
+from .query import FindRequest, Key
 from .transaction import ChangesPage, MainTags, MetadataItem, Row
 
 _SOP_INSTANCE_UID = "0008,0018"
@@ -38,6 +40,35 @@ class MemoryReadTransaction:
     def ids(self, level: ResourceLevel, since: int = 0, limit: int | None = None) -> list[str]:
         """Return identifiers of a level, ascending."""
         return sorted(self._state.levels[level])[since : None if limit is None else since + limit]
+
+    def search(self, request: FindRequest) -> list[str]:
+        """Return the identifiers of the resources that meet a request."""
+        end = None if request.limit is None else request.since + request.limit
+        return matching(self._state, request)[request.since : end]
+
+    def count(self, request: FindRequest) -> int:
+        """Return how many resources meet a request, on all pages."""
+        return len(matching(self._state, request))
+
+    def values_below(self, ids: Sequence[str], level: ResourceLevel, key: Key) -> dict[str, list[str]]:
+        """Return the values that the descendants of resources have at a level, by id."""
+        below = {id: nodes_at(self._state, node, level) for id in ids if (node := self._node(id))}
+        values = {
+            id: sorted({value for node in nodes for value in values_of(self._state, node, key)})
+            for id, nodes in below.items()
+        }
+        return {id: found for id, found in values.items() if found}
+
+    def counts_below(self, ids: Sequence[str], level: ResourceLevel) -> dict[str, int]:
+        """Return how many descendants resources have at a level, by id."""
+        return {
+            id: sum(1 for _ in nodes_at(self._state, node, level)) for id in ids if (node := self._node(id))
+        }
+
+    def attachments_of(self, ids: Sequence[str]) -> dict[str, list[Attachment]]:
+        """Return the attachments of many resources by id."""
+        found = {id: self.attachments(node.row) for id in ids if (node := self._node(id))}
+        return {id: attachments for id, attachments in found.items() if attachments}
 
     def facts(self, id: str, level: ResourceLevel | None = None) -> Facts | None:
         """Return all about one resource."""

@@ -12,6 +12,7 @@ import trio
 from ..model.errors import DatabaseError, OrthancError
 from .index import Index
 from .sqlite_connection import open_reader, open_writer
+from .sqlite_near import NearReader
 from .sqlite_readers import Readers
 from .sqlite_schema import migrate
 from .sqlite_writer import Writer
@@ -33,8 +34,8 @@ async def open_sqlite_index(folder: Path, *, is_synchronous: bool, readers: int 
     """
     limiter = trio.CapacityLimiter(1)
     connect = partial(_connect, folder, is_synchronous=is_synchronous, readers=readers)
-    writing, *reading = await trio.to_thread.run_sync(connect, limiter=limiter)
-    index = SqliteIndex(Writer(writing), Readers(reading))
+    writing, near, *reading = await trio.to_thread.run_sync(connect, limiter=limiter)
+    index = SqliteIndex(Writer(writing), Readers(reading), NearReader(near))
     try:
         yield index
     finally:
@@ -42,11 +43,11 @@ async def open_sqlite_index(folder: Path, *, is_synchronous: bool, readers: int 
 
 
 def _connect(folder: Path, *, is_synchronous: bool, readers: int) -> list[sqlite3.Connection]:
-    """Return the connection of the writer and those of the readers."""
+    """Return the connections: that of the writer, the near one, and those of the readers."""
     opened = [open_writer(folder, is_synchronous=is_synchronous)]
     try:
         migrate(opened[0])
-        opened.extend(open_reader(folder) for _ in range(readers))
+        opened.extend(open_reader(folder) for _ in range(1 + readers))
     except OrthancError:
         for connection in opened:
             connection.close()
@@ -57,12 +58,18 @@ def _connect(folder: Path, *, is_synchronous: bool, readers: int) -> list[sqlite
 class SqliteIndex:
     """An Index on a SQLite database."""
 
-    def __init__(self, writer: Writer, readers: Readers) -> None:
+    def __init__(self, writer: Writer, readers: Readers, near: NearReader) -> None:
         self._writer = writer
+        self._near = near
         self._readers = readers
 
-    async def read(self, function: Callable[[ReadTransaction], T]) -> T:
+    async def read(self, function: Callable[[ReadTransaction], T], *, is_quick: bool = False) -> T:
         """Run `function` on a consistent view. Raises DatabaseError if the index is closed."""
+        if is_quick:
+            await trio.lowlevel.checkpoint_if_cancelled()
+            result = self._near.run(function)
+            if result is not None:
+                return result.unwrap()
         return await self._readers.run(function)
 
     async def write(self, function: Callable[[Transaction], T]) -> T:
@@ -77,6 +84,7 @@ class SqliteIndex:
         """Finish all that is under way, then close. The log of the database is merged into its file."""
         limiter = trio.CapacityLimiter(1)
         with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_TIMEOUT_S) as scope:
+            self._near.close()
             # The writer last: the last connection to close merges the write-ahead log into the database.
             for part in (self._readers, self._writer):
                 for thread in part.close():

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..model.errors import DatabaseError, FullStorage, OrthancError
 from ..model.resource import ResourceLevel
+from .sqlite_keys import FUNCTIONS
 
 DATABASE_NAME = "index"
 BUSY_TIMEOUT_S = 5.0
@@ -78,6 +79,8 @@ def _open(folder: Path, *settings: str) -> sqlite3.Connection:
             raise DatabaseError(f"Cannot open the index in {folder}: no write-ahead log possible there")
         for setting in (*settings, f"PRAGMA mmap_size = {256 * _MIB}", "PRAGMA temp_store = MEMORY"):
             connection.execute(setting)
+        for name, (count, function) in FUNCTIONS.items():
+            connection.create_function(name, count, function, deterministic=True)
     except (sqlite3.Error, DatabaseError) as exc:
         if connection is not None:
             connection.close()

@@ -10,6 +10,7 @@ from ..model.resource import Attachment, AttachmentType, Facts, Metadata, Resour
 from .sqlite_connection import LEVELS, Statements, as_json
 from .transaction import MainTags
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 _decode_tags = msgspec.json.Decoder(dict[str, str]).decode
@@ -40,6 +41,14 @@ _FILES = f"""
         a.crc32, a.revision
     FROM json_each(?) AS wanted
     CROSS JOIN attachments AS a ON a.row = wanted.value AND a.type = {int(AttachmentType.DICOM)}"""
+
+
+_ATTACHMENTS = """
+    SELECT r.id, a.type, a.uuid, a.size, a.uncompressed_size, a.compression, a.md5, a.uncompressed_md5,
+        a.crc32, a.revision
+    FROM json_each(?) AS wanted CROSS JOIN resources AS r ON r.id = wanted.value
+    CROSS JOIN attachments AS a ON a.row = r.row
+    ORDER BY r.row, a.type"""
 
 
 def attachment(columns: Sequence[Any]) -> Attachment:
@@ -87,6 +96,12 @@ def load_tags(sql: Statements, ids: Sequence[str]) -> dict[str, MainTags]:
     }
 
 
+def load_attachments(sql: Statements, ids: Sequence[str]) -> dict[str, list[Attachment]]:
+    """Return the attachments of the resources of `ids` that have some."""
+    found = sql.all(_ATTACHMENTS, (as_json(dict.fromkeys(ids)),))
+    return dict(_grouped((columns[0], attachment(columns[1:])) for columns in found))
+
+
 def _facts(columns: Sequence[Any], details: _Details) -> Facts:
     row, level, id, tags, is_protected, patient_tags, parent, metadata = columns
     return Facts(
@@ -104,8 +119,8 @@ def _facts(columns: Sequence[Any], details: _Details) -> Facts:
     )
 
 
-def _grouped(pairs: Iterable[tuple[int, T]]) -> defaultdict[int, list[T]]:
-    groups: defaultdict[int, list[T]] = defaultdict(list)
-    for row, value in pairs:
-        groups[row].append(value)
+def _grouped(pairs: Iterable[tuple[K, T]]) -> defaultdict[K, list[T]]:
+    groups: defaultdict[K, list[T]] = defaultdict(list)
+    for key, value in pairs:
+        groups[key].append(value)
     return groups

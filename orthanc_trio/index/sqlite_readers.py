@@ -43,12 +43,13 @@ class Readers:
 
     def _serve(self, connection: sqlite3.Connection) -> None:
         while calls := self._queue.take(1):
-            calls[0].result = capture(_apply, connection, calls[0].function)
+            calls[0].result = capture(apply, connection, calls[0].function)
             self._queue.deliver(calls)
         connection.close()
 
 
-def _apply(connection: sqlite3.Connection, function: Callable[[ReadTransaction], T]) -> T:
+def apply(connection: sqlite3.Connection, function: Callable[[ReadTransaction], T]) -> T:
+    """Run `function` on a view of `connection` that does not change. Raises DatabaseError."""
     try:
         connection.execute("BEGIN")
         try:

@@ -9,8 +9,11 @@ import msgspec
 
 from ..model.event import Change, ChangeType
 from ..model.resource import Attachment, Facts, LeafInstance, ResourceLevel, ResourceRef, Statistics
+from .query import FindRequest, Key
+from .sqlite_below import load_counts_below, load_values_below
 from .sqlite_connection import LEVELS, Statements, as_json
-from .sqlite_facts import attachment, load_facts, load_tags
+from .sqlite_facts import attachment, load_attachments, load_facts, load_tags
+from .sqlite_find import Select
 from .sqlite_totals import load_totals, statistics
 from .transaction import ChangesPage, MainTags, MetadataItem, Row
 
@@ -77,6 +80,7 @@ class _LeafTags(msgspec.Struct):
     instance_number: str | None = msgspec.field(name="0020,0013", default=None)
 
 
+_decode_ids = msgspec.json.Decoder(list[str]).decode
 _decode_leaf_tags = msgspec.json.Decoder(_LeafTags).decode
 
 
@@ -106,6 +110,28 @@ class SqliteReadTransaction:
             "SELECT id FROM resources WHERE level = ? ORDER BY id LIMIT ? OFFSET ?",
             (int(level), _bounded(limit), _bounded(since)),
         )
+
+    def search(self, request: FindRequest) -> list[str]:
+        """Return the identifiers of the resources that meet a request."""
+        (found,) = self._sql.one(*Select(request).ids(request.since, request.limit))
+        return _decode_ids(found)
+
+    def count(self, request: FindRequest) -> int:
+        """Return how many resources meet a request, on all pages."""
+        (found,) = self._sql.one(*Select(request).count())
+        return int(found)
+
+    def values_below(self, ids: Sequence[str], level: ResourceLevel, key: Key) -> dict[str, list[str]]:
+        """Return the values that the descendants of resources have at a level, by id."""
+        return load_values_below(self._sql, ids, level, key)
+
+    def counts_below(self, ids: Sequence[str], level: ResourceLevel) -> dict[str, int]:
+        """Return how many descendants resources have at a level, by id."""
+        return load_counts_below(self._sql, ids, level)
+
+    def attachments_of(self, ids: Sequence[str]) -> dict[str, list[Attachment]]:
+        """Return the attachments of many resources by id."""
+        return load_attachments(self._sql, ids)
 
     def facts(self, id: str, level: ResourceLevel | None = None) -> Facts | None:
         """Return all about one resource."""

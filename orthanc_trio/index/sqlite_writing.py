@@ -12,6 +12,7 @@ import msgspec
 from ..model.event import Change, ChangeType
 from ..model.resource import Attachment, ResourceLevel, ResourceRef, Statistics
 from .sqlite_connection import LEVELS, as_json
+from .sqlite_keys import KEYS, key_row
 from .sqlite_reading import EPOCH, MICROSECOND, TREE, SqliteReadTransaction
 from .transaction import Deletion, Row
 
@@ -22,6 +23,7 @@ _FILES_OF = """
     FROM json_each(?) AS gone CROSS JOIN attachments AS a ON a.row = gone.value
     ORDER BY gone.key, a.type"""
 _TABLES_OF_RESOURCES = ("metadata", "attachments", "labels", "changes", "recycling", "resources")
+_KEY_TABLES = tuple(table.name for table in KEYS.values())
 
 # Most instances come one after the other for the same patient, whose turn is then the last already.
 _RENEW = """
@@ -89,6 +91,7 @@ class SqliteTransaction(SqliteReadTransaction):
                 None if patient_tags is None else msgspec.json.encode(patient_tags),
             ),
         )
+        self._sql.run(*key_row(level, row, tags, patient_tags))
         self._totals[level - 1] += 1
         self._refs[row] = ResourceRef(level, id)
         return row
@@ -134,6 +137,9 @@ class SqliteTransaction(SqliteReadTransaction):
             "UPDATE resources SET tags = ?, patient_tags = ? WHERE row = ?",
             (msgspec.json.encode(tags), copied, row),
         )
+        found = self._sql.one("SELECT level FROM resources WHERE row = ?", (row,))
+        if found is not None:
+            self._sql.run(*key_row(LEVELS[found[0]], row, tags, patient_tags))
 
     def set_protected(self, row: int, is_protected: bool) -> None:
         """Protect a patient from recycling, or no longer."""
@@ -211,7 +217,7 @@ class SqliteTransaction(SqliteReadTransaction):
         """Drop all that belongs to `rows`, queue their files, and return the keys of these."""
         gone = (as_json(rows),)
         files = self._sql.all(_FILES_OF, gone)
-        for table in _TABLES_OF_RESOURCES:
+        for table in (*_TABLES_OF_RESOURCES, *_KEY_TABLES):
             self._sql.run(f"DELETE FROM {table} WHERE row IN (SELECT value FROM json_each(?))", gone)
         return self._queue(files)
 

@@ -21,6 +21,7 @@ from ..model.resource import (
     ResourceRef,
     Statistics,
 )
+from .query import FindRequest, Key
 
 
 class Row(Struct, frozen=True):
@@ -79,6 +80,33 @@ class ReadTransaction(Protocol):
 
     def ids(self, level: ResourceLevel, since: int = 0, limit: int | None = None) -> list[str]:
         """Return identifiers of a level in ascending order; `since` is an offset, `limit` None is all."""
+        ...
+
+    def search(self, request: FindRequest) -> list[str]:
+        """Return the identifiers of the resources that meet a request, in its order, on its page."""
+        ...
+
+    def count(self, request: FindRequest) -> int:
+        """Return how many resources meet a request, on all pages."""
+        ...
+
+    def values_below(self, ids: Sequence[str], level: ResourceLevel, key: Key) -> dict[str, list[str]]:
+        """Return the values that the descendants of resources have at a level, by id: each once, ascending.
+
+        `key` is a tag of `level`, or a metadata. All of `ids` are of the same level, which is above `level`;
+        those that have no value are left out. One query.
+        """
+        ...
+
+    def counts_below(self, ids: Sequence[str], level: ResourceLevel) -> dict[str, int]:
+        """Return how many descendants resources have at a level, by id; unknown ones are left out. One query.
+
+        All of `ids` are of the same level, which is above `level`.
+        """
+        ...
+
+    def attachments_of(self, ids: Sequence[str]) -> dict[str, list[Attachment]]:
+        """Return the attachments of many resources by id, each by number; without those that have none."""
         ...
 
     def facts(self, id: str, level: ResourceLevel | None = None) -> Facts | None:

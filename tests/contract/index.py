@@ -26,6 +26,7 @@ from .forest import (
 from .index_annotations import AnnotationContract
 from .index_changes import ChangeContract, DeletionContract, JobContract
 from .index_resources import FileContract, ResourceContract
+from .index_search import SearchContract
 from .index_stored import StoredContract
 
 
@@ -33,6 +34,7 @@ class IndexContract(
     ResourceContract,
     AnnotationContract,
     FileContract,
+    SearchContract,
     StoredContract,
     DeletionContract,
     ChangeContract,

@@ -68,8 +68,8 @@ class SlowIndex:
         self.write = index.write
         self.write_here = index.write_here
 
-    async def read(self, function: Callable[[ReadTransaction], T]) -> T:
-        result = await self._index.read(function)
+    async def read(self, function: Callable[[ReadTransaction], T], *, is_quick: bool = False) -> T:
+        result = await self._index.read(function, is_quick=is_quick)
         self.has_read.set()
         await self.may_return.wait()
         return result

@@ -275,8 +275,8 @@ class _FailingIndex:
         self._index = index
         self.failures = 0
 
-    async def read(self, function: Callable[[ReadTransaction], T]) -> T:
-        return await self._index.read(function)
+    async def read(self, function: Callable[[ReadTransaction], T], *, is_quick: bool = False) -> T:
+        return await self._index.read(function, is_quick=is_quick)
 
     async def write(self, function: Callable[[Transaction], T]) -> T:
         return await self._index.write(function)

@@ -176,8 +176,8 @@ class MortalIndex:
         self.fails = 0
         self.died = trio.Event()
 
-    async def read(self, function: Callable[[ReadTransaction], T]) -> T:
-        return await self._index.read(function)
+    async def read(self, function: Callable[[ReadTransaction], T], *, is_quick: bool = False) -> T:
+        return await self._index.read(function, is_quick=is_quick)
 
     async def write(self, function: Callable[[Transaction], T]) -> T:
         if self.fails:
