@@ -115,6 +115,14 @@ def decode(raw: bytes, charset: Charset) -> str:
     return raw.decode(codec, "ignore")
 
 
+def encode(text: str, charset: Charset) -> bytes:
+    """Return text as bytes; characters that the character set lacks are dropped.
+
+    Only the first of several character sets is used: no escape sequence is written but those of its codec.
+    """
+    return text.encode(charset.codec, "ignore")
+
+
 def _charset(codec: str) -> Charset:
     # One value that needs code extensions by its nature is common, although PS3.3 asks for two.
     return Charset(codec, is_extensible=codec not in _STAND_ALONE)

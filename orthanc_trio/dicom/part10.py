@@ -2,6 +2,7 @@
 
 import sys
 import zlib
+from struct import Struct
 from typing import NamedTuple
 
 from .scan import BIG, LITTLE, BadEncoding, ByteOrder, NeedMoreData, Source, looks_explicit, scan
@@ -20,6 +21,9 @@ MAX_INFLATED = 64 * 1024 * 1024
 _TRANSFER_SYNTAX = 0x00020010
 _PREFIX_SIZE = 132
 _META_GROUP = b"\x02\x00"
+_META_ELEMENT = Struct("<HH2sH")
+_META_VERSION = b"\x02\0\x01\0OB\0\0\x02\0\0\0\0\x01"
+_EMPTY_PREFIX = bytes(128) + b"DICM"
 _FIRST_GROUPS = (_META_GROUP, b"\x08\x00", b"\x00\x08")
 """The groups 0002 and 0008, the latter in both orders of bytes."""
 
@@ -54,6 +58,23 @@ def open_dataset(data: bytes, total: int) -> EncodedDataset:
     implicit = not looks_explicit(source, start)
     guess = IMPLICIT_LITTLE if implicit else EXPLICIT_LITTLE if order is LITTLE else EXPLICIT_BIG
     return EncodedDataset(source, start, syntax or guess, implicit, is_deflated=False)
+
+
+def encode_meta(sop_class_uid: bytes, sop_instance_uid: bytes, transfer_syntax: str) -> bytes:
+    """Return what a file begins with (PS3.10 §7.1): an empty preamble and the meta information, without
+    anything of another writer's.
+    """
+    uids = (
+        (0x02, sop_class_uid),
+        (0x03, sop_instance_uid),
+        (0x10, transfer_syntax.encode("ascii")),
+        (0x12, IMPLEMENTATION.encode("ascii")),
+    )
+    meta = _META_VERSION + b"".join(
+        _META_ELEMENT.pack(2, number, b"UI", len(uid) + len(uid) % 2) + uid + b"\0" * (len(uid) % 2)
+        for number, uid in uids
+    )
+    return _EMPTY_PREFIX + _META_ELEMENT.pack(2, 0, b"UL", 4) + len(meta).to_bytes(4, "little") + meta
 
 
 def _read_meta(source: Source) -> tuple[int, str]:

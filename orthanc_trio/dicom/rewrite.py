@@ -1,0 +1,149 @@
+"""The header of a DICOM file -> that after a modification; what follows is copied by whoever stores it.
+
+Source: the Orthanc Book, "Anonymization and modification of DICOM files"; PS3.10 §7; PS3.15 Annex E.
+"""
+
+import sys
+import warnings
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from ..model.errors import BadFileFormat, OrthancError
+from .charset import Charset, charset_of, default_charset
+from .dictionary import STANDARD, Dictionary
+from .identity import IdentityMap
+from .modification import IDENTIFIERS, PATIENT_ID, SOP_INSTANCE_UID, Modification
+from .new_identity import NewIdentity
+from .new_value import Encoding, NewElements, encode_new
+from .part10 import EncodedDataset, encode_meta, open_dataset
+from .rules import BURNED_IN_ANNOTATION, SOP_CLASS_UID, SPECIFIC_CHARACTER_SET, Act, Rules
+from .scan import BadEncoding, NeedMoreData
+
+Values = Mapping[int, bytes]
+"""Values of a dataset by tag."""
+_WANTED: Final = (SPECIFIC_CHARACTER_SET, SOP_CLASS_UID, BURNED_IN_ANNOTATION, *IDENTIFIERS)
+_MAX_ENCODINGS: Final = 64
+_PADDING: Final = b" \0"
+
+
+class Rewritten(NamedTuple):
+    """The result for one file: `head`, and then the bytes of the source from `tail_offset` on."""
+
+    head: bytes
+    tail_offset: int
+    sop_instance_uid: str
+    is_burned_in: bool
+    """Whether the source says that its pixels show who the patient is: (0028,0301) is YES."""
+
+    def whole(self, source: bytes) -> bytes:
+        """Return the resulting file, given all of the source's."""
+        return self.head + source[self.tail_offset :] if self.tail_offset < len(source) else self.head
+
+
+class Rewriter:
+    """A modification made ready for many files. Safe in any thread, and for a repetition: the same file gives
+    the same result.
+
+    `identities` are those of the job. `default_encoding` is that of files without a character set.
+    """
+
+    def __init__(
+        self,
+        modification: Modification,
+        identities: IdentityMap,
+        *,
+        default_encoding: str = "Latin1",
+        dictionary: Dictionary = STANDARD,
+    ) -> None:
+        self._rules = Rules(modification, dictionary)
+        self._modification = modification
+        self._identities = identities
+        self._default = default_charset(default_encoding)
+        self._encoded: dict[tuple[bool, Charset], NewElements] = {}
+
+    def rewrite(self, data: bytes, total: int | None = None) -> Rewritten:
+        """Rewrite a Part 10 file, or its first bytes if it has `total` bytes in all.
+
+        Raises NeedMoreData if these do not reach far enough, BadFileFormat if this is no DICOM file or a new
+        value is none of its VR, and what else `encode_new` raises.
+        """
+        total = len(data) if total is None else total
+        try:
+            opened = open_dataset(data, total)
+            if len(data) < total:
+                raise NeedMoreData(total)
+        except BadEncoding as error:
+            raise BadFileFormat("Cannot parse an invalid DICOM file") from error
+        return self._edit(data, opened)
+
+    def _edit(self, data: bytes, opened: EncodedDataset) -> Rewritten:
+        if opened.source.total == sys.maxsize:
+            raise BadFileFormat("The file inflates to too much")
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # what is odd in a file is no news here
+                return self._edited(data, opened.transfer_syntax)
+        except OrthancError:
+            raise
+        except Exception as error:
+            # pydicom raises anything for what it has not met before.
+            raise BadFileFormat("Cannot parse an invalid DICOM file") from error
+
+    def _edited(self, data: bytes, syntax: str) -> Rewritten:
+        from . import edit
+
+        dataset = edit.read_file(data)
+        before = edit.values_of(dataset, _WANTED)
+        new = self._new(before, implicit=False)
+        edit.edit(dataset, self._rules, self._identity(before), new)
+        after = edit.values_of(dataset, (SOP_CLASS_UID, SOP_INSTANCE_UID))
+        return _rewritten(before, after, syntax, edit.encode_dataset(dataset, syntax), len(data))
+
+    def _identity(self, before: Values) -> NewIdentity:
+        """Return what is derived from the identifiers of a file, and remember those that the user chose."""
+        days = self._modification.shift_dates
+        for tag, table in IDENTIFIERS.items():
+            chosen = self._modification.replacements.get(tag)
+            if isinstance(chosen, str) and tag in before:
+                self._identities.give(table, before[tag], chosen.encode("ascii", "replace"))
+        return NewIdentity(
+            self._identities, before.get(PATIENT_ID, b""), None if isinstance(days, bool) else days
+        )
+
+    def _new(self, before: Values, *, implicit: bool) -> NewElements:
+        """Return the replacements, encoded for a file."""
+        key = implicit, self._charset(before)
+        found = self._encoded.get(key)
+        if found is None:
+            if len(self._encoded) >= _MAX_ENCODINGS:
+                self._encoded.clear()
+            found = self._encoded[key] = self._encode(*key)
+        return found
+
+    def _charset(self, before: Values) -> Charset:
+        """Return the character set of the result."""
+        match self._rules.top[SPECIFIC_CHARACTER_SET]:
+            case Act.REPLACE:
+                value = str(self._modification.replacements[SPECIFIC_CHARACTER_SET]).encode("ascii", "ignore")
+            case Act.NOTE:
+                value = before.get(SPECIFIC_CHARACTER_SET, b"")
+            case _:
+                value = b""
+        return charset_of(value, self._default)
+
+    def _encode(self, implicit: bool, charset: Charset) -> NewElements:
+        how = Encoding(implicit, charset, self._modification.private_creator, self._rules.dictionary)
+        return NewElements(
+            {tag: encode_new(tag, value, how) for tag, value in self._modification.replacements.items()},
+            tuple(
+                (new.path, encode_new(new.path.tag, new.value, how))
+                for new in self._modification.path_replacements
+            ),
+        )
+
+
+def _rewritten(before: Values, after: Values, syntax: str, dataset: bytes, tail_offset: int) -> Rewritten:
+    uid = after.get(SOP_INSTANCE_UID, b"").rstrip(_PADDING)
+    meta = encode_meta(after.get(SOP_CLASS_UID, b"").strip(_PADDING), uid, syntax)
+    is_burned_in = before.get(BURNED_IN_ANNOTATION, b"").strip(_PADDING) == b"YES"
+    return Rewritten(meta + dataset, tail_offset, uid.decode("ascii", "replace"), is_burned_in)
