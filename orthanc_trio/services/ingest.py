@@ -4,9 +4,10 @@ One hop to a storage thread, which also writes to the index. The file is unsettl
 if that does not happen, whatever the reason, settling asks the index and removes the file.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
+from typing import TypeVar
 
 from msgspec import Struct, field
 
@@ -16,7 +17,8 @@ from ..dicom.dictionary import STANDARD, Dictionary
 from ..dicom.parse import NeedMoreData, ParsedInstance, ParsePlan, parse_instance
 from ..dicom.part10 import DEFLATED, NATIVE
 from ..index.index import Index
-from ..model.errors import BadFileFormat
+from ..index.transaction import Transaction
+from ..model.errors import BadFileFormat, OrthancError
 from ..model.event import ChangeEvent, ResourceDeleted, ResourcesTouched
 from ..model.resource import AttachmentType, ResourceLevel
 from ..model.tags import MAIN_DICOM_TAGS, MainDicomTags
@@ -39,6 +41,7 @@ from .spool import Collected, Received, piece_of, size_of
 from .stability import Stability
 
 __all__ = [
+    "Entry",
     "Ingest",
     "IngestOptions",
     "Origin",
@@ -47,7 +50,10 @@ __all__ = [
     "ResourceIds",
     "StoreResult",
     "StoreStatus",
+    "StoringBatch",
 ]
+
+T = TypeVar("T")
 
 _HEAD = 16 << 10
 """Most headers are shorter; what is parsed is copied."""
@@ -66,6 +72,26 @@ class IngestOptions(Struct, frozen=True, kw_only=True):
     default_encoding: str = "Latin1"
     main_dicom_tags: MainDicomTags = field(default_factory=lambda: MAIN_DICOM_TAGS)
     dictionary: Dictionary = STANDARD
+
+
+class _Draft(Struct, frozen=True):
+    """An instance that was parsed, and how its file is to be written."""
+
+    data: Collected
+    parsed: ParsedInstance
+    key: str
+    deflates: bool
+
+
+class Entry(Struct, frozen=True):
+    """A file that is to enter the index, with metadata for its resources, new or not."""
+
+    file: StoredFile
+    metadata: MetadataByLevel
+
+
+Also = Callable[[Transaction, Registrar], None]
+"""What else is to be done in the commit that enters files into the index."""
 
 
 class Ingest:
@@ -104,47 +130,112 @@ class Ingest:
         Raises BadFileFormat, InexistentTag for what is no instance; FullStorage, FileStorageCannotWrite,
         DatabaseError if it cannot be kept. Source: the Orthanc Book, "Configuration of Orthanc".
         """
-        if size_of(data) == 0:
-            raise BadFileFormat("Received an empty DICOM file")
-        written: list[str] = []
-        registered: Registered | None = None
+        batch = StoringBatch(self, origin)
         try:
-            registered = await self._storage.run(
-                partial(self._store, data, origin, metadata or {}, written=written)
-            )
+            return await self._storage.run(partial(batch.store, data=data, metadata=metadata or {}))
         finally:
-            if registered is None or registered.result.status is not StoreStatus.SUCCESS:
-                for key in written:
-                    self._settling.review(key)
-        if registered.result.status is StoreStatus.SUCCESS:
-            self._settling.settle(written[0])
-            self._tell(registered)
-        return registered.result
+            self._follow_up(batch)
 
-    def _store(
-        self,
-        data: Collected,
-        origin: Origin,
-        metadata: MetadataByLevel,
-        area: StorageArea,
-        *,
-        written: list[str],
-    ) -> Registered:
-        """Store and register the instance; the key of its file is in `written` before there is one."""
+    async def store_in_batch(self, work: "Callable[[StorageArea, StoringBatch], T]", origin: Origin) -> T:
+        """Run `work` in one hop to a storage thread and return its result; the batch given to it stores.
+
+        What the batch has registered when `work` ends, one way or the other, is stored; of what it has only
+        written nothing stays. Not abandoned on cancel.
+        """
+        batch = StoringBatch(self, origin)
         try:
-            parsed = self._parse(data)
-            deflates = self._options.compresses and parsed.transfer_syntax in _PLAIN
-            key = data.key if isinstance(data, Received) and not deflates else new_key()
-            written.append(key)
-            attachment = self._writer.write(area, key, data, AttachmentType.DICOM, deflates=deflates)
+            return await self._storage.run_long(lambda area: work(area, batch))
+        finally:
+            self._follow_up(batch)
+
+    def _follow_up(self, batch: "StoringBatch") -> None:
+        """Have the files of a batch settled or reviewed, and tell what it has registered."""
+        for key in batch.written:
+            if key in batch.kept:
+                self._settling.settle(key)
+            else:
+                self._settling.review(key)
+        for registered in batch.registered:
+            self._tell(registered)
+
+    def write(self, area: StorageArea, data: Collected, written: list[str]) -> StoredFile:
+        """Parse and write an instance, in a storage thread; its key is in `written` before there is a file.
+
+        A `Received` is committed or discarded. Raises as `store`.
+        """
+        try:
+            return self._write_draft(area, self._draft(data, written))
         finally:
             if isinstance(data, Received):
                 data.discard()  # does nothing after a commit
-        ids = ResourceIds(*(parsed.identifiers.orthanc_id(level) for level in ResourceLevel))
-        file = StoredFile(parsed, ids, attachment)
-        return self._index.write_here(
-            lambda tx: self._registrar.register(tx, file, origin, self._now(), metadata)
+
+    def write_all(
+        self, area: StorageArea, files: Sequence[Received], written: list[str]
+    ) -> list[StoredFile | OrthancError]:
+        """Do the same with several, and wait once for the disk. What is no instance disturbs no other."""
+        try:
+            drafts = [self._draft_or_error(data, written) for data in files]
+            area.commit_all(
+                [
+                    draft.data.receiver
+                    for draft in drafts
+                    if isinstance(draft, _Draft) and isinstance(draft.data, Received) and not draft.deflates
+                ]
+            )
+            return [
+                self._write_draft(area, draft) if isinstance(draft, _Draft) else draft for draft in drafts
+            ]
+        finally:
+            for data in files:
+                data.discard()
+
+    def _draft_or_error(self, data: Received, written: list[str]) -> _Draft | OrthancError:
+        try:
+            return self._draft(data, written)
+        except OrthancError as error:
+            return error
+
+    def _draft(self, data: Collected, written: list[str]) -> _Draft:
+        if size_of(data) == 0:
+            raise BadFileFormat("Received an empty DICOM file")
+        parsed = self._parse(data)
+        deflates = self._options.compresses and parsed.transfer_syntax in _PLAIN
+        key = data.key if isinstance(data, Received) and not deflates else new_key()
+        written.append(key)
+        return _Draft(data, parsed, key, deflates)
+
+    def _write_draft(self, area: StorageArea, draft: _Draft) -> StoredFile:
+        attachment = self._writer.write(
+            area, draft.key, draft.data, AttachmentType.DICOM, deflates=draft.deflates
         )
+        identifiers = draft.parsed.identifiers
+        ids = ResourceIds(*(identifiers.orthanc_id(level) for level in ResourceLevel))
+        return StoredFile(draft.parsed, ids, attachment)
+
+    def register(
+        self, entries: Sequence[Entry], origin: Origin, also: Also | None = None
+    ) -> list[Registered | OrthancError]:
+        """Enter files into the index in one commit, in a storage thread. Raises DatabaseError, FullStorage.
+
+        An instance that the index refuses does not disturb the others. `also` is done in the same commit.
+        """
+
+        def write(tx: Transaction) -> list[Registered | OrthancError]:
+            date = self._now()
+            results = [self._register_one(tx, entry, origin, date) for entry in entries]
+            if also is not None:
+                also(tx, self._registrar)
+            return results
+
+        return self._index.write_here(write)
+
+    def _register_one(
+        self, tx: Transaction, entry: Entry, origin: Origin, date: datetime
+    ) -> Registered | OrthancError:
+        try:
+            return self._registrar.register(tx, entry.file, origin, date, entry.metadata)
+        except BadFileFormat as error:  # raised before anything is changed
+            return error
 
     def _parse(self, data: Collected) -> ParsedInstance:
         total = size_of(data)
@@ -163,6 +254,8 @@ class Ingest:
                     raise BadFileFormat("The file has no pixels, and too many bytes of other data") from exc
 
     def _tell(self, registered: Registered) -> None:
+        if registered.result.status is not StoreStatus.SUCCESS:
+            return
         ids = registered.result.ids
         # Before the events: who reads the resource because of one must see that it is not stable.
         self._stability.touch(ids)
@@ -173,3 +266,46 @@ class Ingest:
         for change in registered.changes:
             self._bus.publish(ChangeEvent(change))
         self._bus.publish(ResourcesTouched((ids.series, ids.study, ids.patient)))
+
+
+class StoringBatch:
+    """What one hop to a storage thread stores. Its methods block; they are called in that thread."""
+
+    def __init__(self, ingest: Ingest, origin: Origin) -> None:
+        self._ingest = ingest
+        self._origin = origin
+        self.written: list[str] = []
+        """Keys of the files that were written, or may have been."""
+        self.kept: set[str] = set()
+        """Those that the index knows."""
+        self.registered: list[Registered] = []
+
+    def store(self, area: StorageArea, data: Collected, metadata: MetadataByLevel) -> StoreResult:
+        """Store one instance. Raises as `Ingest.store`."""
+        [result] = self.register([Entry(self.write(area, data), metadata)])
+        if isinstance(result, OrthancError):
+            raise result
+        return result
+
+    def write(self, area: StorageArea, data: Collected) -> StoredFile:
+        """Parse an instance and write its file. Raises as `Ingest.store`."""
+        return self._ingest.write(area, data, self.written)
+
+    def write_all(self, area: StorageArea, files: Sequence[Received]) -> list[StoredFile | OrthancError]:
+        """Parse instances and write their files together, see `Ingest.write_all`."""
+        return self._ingest.write_all(area, files, self.written)
+
+    def register(
+        self, entries: Sequence[Entry], also: Also | None = None
+    ) -> list[StoreResult | OrthancError]:
+        """Enter written files into the index in one commit, see `Ingest.register`."""
+        results: list[StoreResult | OrthancError] = []
+        for entry, outcome in zip(entries, self._ingest.register(entries, self._origin, also), strict=True):
+            if isinstance(outcome, OrthancError):
+                results.append(outcome)
+                continue
+            self.registered.append(outcome)
+            results.append(outcome.result)
+            if outcome.result.status is StoreStatus.SUCCESS:
+                self.kept.add(entry.file.attachment.uuid)
+        return results

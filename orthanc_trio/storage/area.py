@@ -9,7 +9,7 @@ Storing has two phases, so that a crash can never leave a file that no row of th
 each.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Thread
 from typing import Protocol, TypeVar
@@ -53,12 +53,19 @@ class Receiver(Protocol):
         """Return bytes that were written already."""
         ...
 
+    def copy(self, blob: Blob, offset: int) -> None:
+        """Append what `blob` holds from `offset` on; the kernel copies where both are local files.
+
+        Raises InexistentFile, CorruptedFile for the blob, FullStorage, FileStorageCannotWrite.
+        """
+        ...
+
     def descriptor(self) -> int | None:
         """Return the descriptor of the local file while it is open (owned by the receiver), or None."""
         ...
 
     def commit(self) -> int:
-        """Make the file durable under its key, unsettled, and return its size."""
+        """Make the file durable under its key, unsettled, and return its size. Safe to repeat."""
         ...
 
     def discard(self) -> None:
@@ -78,6 +85,13 @@ class StorageArea(Protocol):
 
     def receive(self, key: str) -> Receiver:
         """Begin a file whose bytes come in pieces."""
+        ...
+
+    def commit_all(self, receivers: Sequence[Receiver]) -> None:
+        """Do `commit` of several receivers of this area: the disk is waited for once. Raises as `commit`.
+
+        After an error some of them may be committed; those that are not can be discarded.
+        """
         ...
 
     def settle(self, keys: Iterable[str]) -> None:

@@ -9,17 +9,25 @@ Errors tell the reason of the system and never a path.
 import errno
 import fcntl
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ..model.errors import FileStorageCannotWrite, FullStorage, InexistentFile, InternalError
+from ..model.errors import (
+    CorruptedFile,
+    FileStorageCannotWrite,
+    FullStorage,
+    InexistentFile,
+    InternalError,
+)
+from .area import Blob, Receiver
 from .key import check_key, is_key
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _CREATE = os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _MODE = 0o600  # patients' data: for this server alone
 _SUFFIX = ".part"
+_PIECE = 1 << 20
 
 Buffer = bytes | bytearray | memoryview
 
@@ -84,6 +92,18 @@ class FileSystemArea:
     def receive(self, key: str) -> "FileReceiver":
         """Begin a file whose bytes come in pieces. See `StorageArea.receive`."""
         return FileReceiver(self, key)
+
+    def commit_all(self, receivers: Sequence[Receiver]) -> None:
+        """Make several files durable together. See `StorageArea.commit_all`."""
+        if self._is_synchronous:
+            for descriptor in filter(None, (receiver.descriptor() for receiver in receivers)):
+                # The disk begins to write all of them before the first is waited for.
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        for receiver in receivers:
+            assert isinstance(receiver, FileReceiver)
+            receiver.put()
+        with _write_errors():
+            self.flush_folder()
 
     def settle(self, keys: Iterable[str]) -> None:
         """Move files to their final folders. Safe to repeat."""
@@ -178,6 +198,40 @@ class FileReceiver:
             raise
         self._size += len(data)
 
+    def copy(self, blob: Blob, offset: int) -> None:
+        """Append what `blob` holds from `offset` on; on failure nothing of the file is left."""
+        end = self._size + max(0, blob.size - offset)
+        place = blob.descriptor()
+        if place is not None:
+            self._copy_in_kernel(place, offset, blob.size)
+        try:
+            while self._size < end:
+                piece = blob.read(blob.size - (end - self._size), _PIECE)
+                if not piece:
+                    raise CorruptedFile
+                self.write(piece)
+        except (CorruptedFile, InexistentFile):
+            self.discard()
+            raise
+
+    def _copy_in_kernel(self, place: tuple[int, int], offset: int, end: int) -> None:
+        """Append as much as the kernel can copy from a place, which is closed."""
+        source, first = place
+        try:
+            while offset < end:
+                count = os.copy_file_range(source, self._fd, end - offset, first + offset)
+                if count == 0:
+                    return
+                offset += count
+                self._size += count
+        except OSError as exc:
+            if exc.errno in _FULL:
+                self.discard()
+                raise _write_error(exc) from exc
+            # Not every file system can do it; reading and writing tells what else is wrong.
+        finally:
+            os.close(source)
+
     def read(self, offset: int, size: int) -> bytes:
         """Return bytes that were written already."""
         with _read_errors():
@@ -188,18 +242,23 @@ class FileReceiver:
         return self._fd if self._fd >= 0 else None
 
     def commit(self) -> int:
-        """Give the file its key, durably if the area synchronises, and return its size."""
+        """Give the file its key, durably if the area synchronises, and return its size. Safe to repeat."""
+        if self._fd >= 0:
+            self.put()
+            with _write_errors():
+                self._area.flush_folder()
+        return self._size
+
+    def put(self) -> None:
+        """Give the file its key, whose name is not yet sure to be on the disk."""
         try:
             with _write_errors():
                 self._area.flush(self._fd)
                 os.rename(self._path, self._target)
-                self._path = self._target
-                self._area.flush_folder()
         except (FullStorage, FileStorageCannotWrite):
             self.discard()
             raise
         self._close()
-        return self._size
 
     def discard(self) -> None:
         """Forget the file. Does nothing after `commit`; safe to repeat."""

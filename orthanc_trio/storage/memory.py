@@ -1,8 +1,9 @@
 """A storage area in memory: for trials and tests, gone with the process."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ..model.errors import FileStorageCannotWrite, InexistentFile
+from .area import Blob, Receiver
 from .key import check_key
 
 Buffer = bytes | bytearray | memoryview
@@ -25,6 +26,11 @@ class MemoryArea:
     def receive(self, key: str) -> "MemoryReceiver":
         """Begin a file whose bytes come in pieces."""
         return MemoryReceiver(self, check_key(key))
+
+    def commit_all(self, receivers: Sequence[Receiver]) -> None:
+        """Keep several files."""
+        for receiver in receivers:
+            receiver.commit()
 
     def settle(self, keys: Iterable[str]) -> None:
         """Mark files as known to the index."""
@@ -87,15 +93,19 @@ class MemoryReceiver:
         """Return bytes that were written already."""
         return bytes(self._content[offset : offset + size])
 
+    def copy(self, blob: Blob, offset: int) -> None:
+        """Append what `blob` holds from `offset` on."""
+        self.write(blob.read(offset))
+
     def descriptor(self) -> None:
         """Return None: there is no local file."""
 
     def commit(self) -> int:
-        """Keep the file under its key and return its size."""
-        size = len(self._content)
-        self._area.create(self._key, self._content)
-        self._is_open = False
-        return size
+        """Keep the file under its key and return its size. Safe to repeat."""
+        if self._is_open:
+            self._area.create(self._key, self._content)
+            self._is_open = False
+        return len(self._content)
 
     def discard(self) -> None:
         """Forget the bytes. Does nothing after `commit`; safe to repeat."""

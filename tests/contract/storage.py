@@ -139,3 +139,35 @@ class StorageContract:
         assert area.unsettled() == []
         with pytest.raises(InexistentFile):
             area.open(key, 4).read()
+
+    def test_a_received_file_takes_the_end_of_another_one(self, area: StorageArea) -> None:
+        source, key, data = new_key(), new_key(), bytes(range(256)) * 9000
+        area.create(source, data)
+        receiver = area.receive(key)
+        receiver.write(b"head")
+        receiver.copy(area.open(source, len(data)), 1000)
+        receiver.write(b"end")
+        assert receiver.read(0, 8) == b"head" + data[1000:1004]
+        assert receiver.commit() == receiver.commit() == len(data) - 993
+        assert content(area.open(key, len(data) - 993)) == b"head" + data[1000:] + b"end"
+
+    def test_nothing_is_left_of_a_copy_of_what_is_not_there(self, area: StorageArea) -> None:
+        receiver = area.receive(new_key())
+        with pytest.raises(InexistentFile):
+            receiver.copy(area.open(new_key(), 10), 0)
+        receiver.discard()
+        assert area.unsettled() == []
+
+    def test_several_files_are_committed_together(self, area: StorageArea) -> None:
+        keys = [new_key() for _ in range(3)]
+        receivers = [area.receive(key) for key in keys]
+        for receiver, key in zip(receivers, keys, strict=True):
+            receiver.write(key.encode())
+        assert area.unsettled() == []
+        area.commit_all(receivers)
+        area.commit_all([])
+        assert sorted(area.unsettled()) == sorted(keys)
+        assert [content(area.open(key, 36)) for key in keys] == [key.encode() for key in keys]
+        for receiver in receivers:
+            receiver.discard()
+        assert sorted(area.unsettled()) == sorted(keys)
