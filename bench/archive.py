@@ -89,4 +89,4 @@ def _check(body: bytearray, instances: Instances) -> None:
     require(crcs == instances.crcs, "the ZIP does not hold the instances that were stored")
 
 
-QUESTIONS: list[Question] = [_case("ct"), _case("small")]
+QUESTIONS: list[Question] = [_case("ct"), _case("small"), _case("many")]

@@ -1,7 +1,7 @@
 """The generated instances: the same bytes on every run, kept in `bench/data/`.
 
 `ct` are slices of 512x512 in 16 bit: a smooth phantom with Gaussian noise, so that deflate at level 6 leaves
-about 45 %, as it does with real slices. `small` are slices of 64x64 with the same header.
+about 45 %, as it does with real slices. `small` are slices of 64x64 with the same header, `many` of 16x16.
 """
 
 import io
@@ -33,6 +33,7 @@ class Shape(Struct, frozen=True):
 
 CT = Shape("ct", count=500, size=512, per_series=100)
 SMALL = Shape("small", count=2000, size=64, per_series=200)
+MANY = Shape("many", count=10_000, size=16, per_series=1000)
 
 
 class Instances:
@@ -70,6 +71,11 @@ class Data:
     def small(self) -> Instances:
         """2,000 slices of 64x64, about 12.8 kB each."""
         return self._instances(SMALL)
+
+    @cached_property
+    def many(self) -> Instances:
+        """10,000 slices of 16x16, about 5.1 kB each."""
+        return self._instances(MANY)
 
     def scaled(self, count: int) -> int:
         """Return how often to repeat something: `count`, or a fifth of it in a quick run."""

@@ -11,6 +11,7 @@ from ..model.resource import (
     Metadata,
     ResourceLevel,
     ResourceRef,
+    SeriesPath,
     Statistics,
 )
 from .memory_find import matching, nodes_at, values_of
@@ -96,16 +97,28 @@ class MemoryReadTransaction:
         node = self._node(id)
         return [ResourceRef(up.level, up.id) for up in self._chain(node)] if node else []
 
-    def leaves(self, id: str) -> list[LeafInstance]:
-        """Return all instances below that have a DICOM file."""
+    def series_paths(self, id: str) -> list[SeriesPath]:
+        """Return the series at or below a resource, or the one that an instance belongs to."""
         node = self._node(id)
         if node is None:
             return []
-        leaves = [self._leaf(below) for below in self._tree(node) if below.level is ResourceLevel.INSTANCE]
+        at = next(self._chain(node)) if node.level is ResourceLevel.INSTANCE else node
         return sorted(
-            (leaf for leaf in leaves if leaf),
-            key=lambda leaf: (leaf.patient_id, leaf.study_id, leaf.series_id, leaf.id),
+            (*[up.id for up in self._chain(below)][::-1], below.id)  # type: ignore[misc]
+            for below in self._tree(at)
+            if below.level is ResourceLevel.SERIES
         )
+
+    def numbered(self, series: str) -> list[tuple[str, str | None]]:
+        """Return the instances of a series with their InstanceNumber, by identifier."""
+        node = self._node(series)
+        instances = sorted(self._state.children[node.row].items()) if node else []
+        return [(id, self._state.nodes[row].tags.get(_INSTANCE_NUMBER)) for id, row in instances]
+
+    def leaves(self, ids: Sequence[str]) -> list[LeafInstance]:
+        """Return those of the instances that have a DICOM file."""
+        nodes = [node for id in ids if (node := self._node(id)) and node.level is ResourceLevel.INSTANCE]
+        return [leaf for node in nodes if (leaf := self._leaf(node))]
 
     def metadata_item(self, row: int, type: int) -> MetadataItem | None:
         """Return one metadata of a resource."""
@@ -234,11 +247,7 @@ class MemoryReadTransaction:
         attachment = self._state.attachments[node.row].get(AttachmentType.DICOM)
         if attachment is None:
             return None
-        series, study, patient = self._chain(node)
         return LeafInstance(
-            patient_id=patient.id,
-            study_id=study.id,
-            series_id=series.id,
             id=node.id,
             sop_instance_uid=node.tags.get(_SOP_INSTANCE_UID, ""),
             instance_number=node.tags.get(_INSTANCE_NUMBER),

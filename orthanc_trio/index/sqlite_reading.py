@@ -8,12 +8,21 @@ from typing import Any
 import msgspec
 
 from ..model.event import Change, ChangeType
-from ..model.resource import Attachment, Facts, LeafInstance, ResourceLevel, ResourceRef, Statistics
+from ..model.resource import (
+    Attachment,
+    Facts,
+    LeafInstance,
+    ResourceLevel,
+    ResourceRef,
+    SeriesPath,
+    Statistics,
+)
 from .query import FindRequest, Key
 from .sqlite_below import load_counts_below, load_values_below
 from .sqlite_connection import LEVELS, Statements, as_json
 from .sqlite_facts import attachment, load_attachments, load_facts, load_tags
 from .sqlite_find import Select
+from .sqlite_leaves import load_leaves, load_numbered, load_series_paths
 from .sqlite_totals import load_totals, statistics
 from .transaction import ChangesPage, MainTags, MetadataItem, Row
 
@@ -40,20 +49,6 @@ _ANCESTORS = """
     )
     SELECT level, id FROM chain ORDER BY level DESC"""
 
-_LEAVES = """
-    SELECT patient.id, study.id, series.id, instance.id, instance.tags, coalesce(syntax.value, ''),
-        file.type, file.uuid, file.size, file.uncompressed_size, file.compression, file.md5,
-        file.uncompressed_md5, file.crc32, file.revision
-    FROM resources AS patient
-    JOIN resources AS study ON study.parent = patient.row
-    JOIN resources AS series ON series.parent = study.row
-    JOIN resources AS instance ON instance.parent = series.row
-    JOIN attachments AS file ON file.row = instance.row AND file.type = 1
-    LEFT JOIN metadata AS syntax ON syntax.row = instance.row AND syntax.type = 9
-    WHERE {level}.row = ?
-    ORDER BY patient.id, study.id, series.id, instance.id"""
-_LEAVES_OF = {level: _LEAVES.format(level=level.name.lower()) for level in ResourceLevel}
-
 # From each label to the next greater one, so that a label borne by all resources costs as much as any other.
 _LABELS_IN_USE = """
     WITH RECURSIVE chain (label) AS (
@@ -75,13 +70,7 @@ _CHANGES = """
 _OF_TYPES = "AND c.type IN (SELECT value FROM json_each(?))"
 
 
-class _LeafTags(msgspec.Struct):
-    sop_instance_uid: str = msgspec.field(name="0008,0018", default="")
-    instance_number: str | None = msgspec.field(name="0020,0013", default=None)
-
-
 _decode_ids = msgspec.json.Decoder(list[str]).decode
-_decode_leaf_tags = msgspec.json.Decoder(_LeafTags).decode
 
 
 class SqliteReadTransaction:
@@ -162,14 +151,18 @@ class SqliteReadTransaction:
         chain = self._sql.all(_ANCESTORS, (found.parent_row,))
         return [ResourceRef(LEVELS[level], id) for level, id in chain]
 
-    def leaves(self, id: str) -> list[LeafInstance]:
-        """Return all instances below that have a DICOM file, in one query."""
+    def series_paths(self, id: str) -> list[SeriesPath]:
+        """Return the series at or below a resource, or the one that an instance belongs to."""
         found = self.find(id)
-        return (
-            []
-            if found is None
-            else [_leaf(row) for row in self._sql.all(_LEAVES_OF[found.level], (found.row,))]
-        )
+        return [] if found is None else load_series_paths(self._sql, found.row, found.level)
+
+    def numbered(self, series: str) -> list[tuple[str, str | None]]:
+        """Return the instances of a series with their InstanceNumber, by identifier."""
+        return load_numbered(self._sql, series)
+
+    def leaves(self, ids: Sequence[str]) -> list[LeafInstance]:
+        """Return those of the instances that have a DICOM file, in one query."""
+        return load_leaves(self._sql, ids)
 
     def metadata_item(self, row: int, type: int) -> MetadataItem | None:
         """Return one metadata of a resource."""
@@ -268,20 +261,6 @@ class SqliteReadTransaction:
 def _bounded(number: int | None) -> int:
     # Numbers come from URLs, and SQLite has 64 bits. LIMIT -1 is no limit.
     return -1 if number is None else min(number, _MAX_INTEGER)
-
-
-def _leaf(columns: Sequence[Any]) -> LeafInstance:
-    tags = _decode_leaf_tags(columns[4])
-    return LeafInstance(
-        patient_id=columns[0],
-        study_id=columns[1],
-        series_id=columns[2],
-        id=columns[3],
-        sop_instance_uid=tags.sop_instance_uid,
-        instance_number=tags.instance_number,
-        transfer_syntax=columns[5],
-        attachment=attachment(columns[6:]),
-    )
 
 
 def _change(columns: Sequence[Any]) -> Change:

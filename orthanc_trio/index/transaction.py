@@ -19,6 +19,7 @@ from ..model.resource import (
     LeafInstance,
     ResourceLevel,
     ResourceRef,
+    SeriesPath,
     Statistics,
 )
 from .query import FindRequest, Key
@@ -132,8 +133,17 @@ class ReadTransaction(Protocol):
         """Return the chain of parents of `id`, from its direct parent up to the patient."""
         ...
 
-    def leaves(self, id: str) -> list[LeafInstance]:
-        """Return all instances below `id` (itself if an instance), by patient, study, series, instance id."""
+    def series_paths(self, id: str) -> list[SeriesPath]:
+        """Return the series at or below `id`, ascending; of an instance the one that it belongs to."""
+        ...
+
+    def numbered(self, series: str) -> list[tuple[str, str | None]]:
+        """Return the instances of a series, (identifier, InstanceNumber if it has one), by identifier."""
+        ...
+
+    def leaves(self, ids: Sequence[str]) -> list[LeafInstance]:
+        """Return those of the instances `ids` that have a DICOM file, in this order, one as often as it is
+        in there. One query."""
         ...
 
     def metadata_item(self, row: int, type: int) -> MetadataItem | None:

@@ -147,6 +147,7 @@ class Attempt:
         self._scope = trio.CancelScope()
         self._time_limit = math.inf
         """When the job has run for too long, of Trio's clock."""
+        self._plan: Any = None
         self._cursor: Any = None
         self._unsaved_plan: bytes | None = None
 
@@ -198,9 +199,9 @@ class Attempt:
         await self.ledger.journal.save(self.record)
 
     async def _steps(self) -> Ending:
-        args, plan = await self._prepare()
+        args = await self._prepare()
         while self.order is None:
-            outcome = await self._kind.step(self._context, args, plan, self._cursor)
+            outcome = await self._kind.step(self._context, args, self._plan, self._cursor)
             ending = await self._conclude(outcome)
             if ending is not None:
                 return ending
@@ -208,31 +209,36 @@ class Attempt:
             await trio.lowlevel.checkpoint()
         return self._obeyed()
 
-    async def _prepare(self) -> tuple[Any, Any]:
-        """Return args and plan, and set the cursor. A plan is made once; one that was lost is made anew."""
+    async def _prepare(self) -> Any:
+        """Return the args, and set plan and cursor. A plan is made once; one that was lost is made anew."""
         kind, record = self._kind, self.record
         args = msgspec.json.decode(record.args, type=kind.args_type)
         saved = await self.ledger.journal.load_plan(record)
         if saved is None:
-            plan = await kind.plan(self._context, args)
-            self._cursor = kind.start(plan)
-            self._unsaved_plan = _encode(plan)
+            self._plan_anew(await kind.plan(self._context, args))
+            self._cursor = kind.start(self._plan)
             if not kind.plan_is_repeatable:
                 await self._keep(self._cursor)
-            return args, plan
-        plan = msgspec.json.decode(saved, type=kind.plan_type)
+            return args
+        self._plan = msgspec.json.decode(saved, type=kind.plan_type)
         if record.cursor is None:
-            self._cursor = kind.start(plan)
+            self._cursor = kind.start(self._plan)
         else:
             self._cursor = msgspec.json.decode(record.cursor, type=kind.cursor_type)
-        return args, plan
+        return args
+
+    def _plan_anew(self, plan: Any) -> None:
+        self._plan = plan
+        self._unsaved_plan = _encode(plan)
 
     async def _conclude(self, outcome: AnyOutcome) -> Ending | None:
         """Take over what a step returned; None if the job goes on."""
         match outcome:
             case Done(content, outputs):
                 return Ending(Move.SUCCEED, {"content": self._merged(content), "outputs": outputs})
-            case Continue(cursor, done, total, content):
+            case Continue(cursor, done, total, content, plan):
+                if plan is not None:
+                    self._plan_anew(plan)
                 await self._keep(cursor)
                 self._pass_boundary(done, total, self._merged(content))
                 return None

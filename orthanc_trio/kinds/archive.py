@@ -11,13 +11,23 @@ from typing import Any
 
 import trio
 
+from ..index.transaction import ReadTransaction
 from ..jobs.kind import JobKind
 from ..model.job import Continue, Done, JobOutput
 from ..zipfmt import dos_time
 from .archive_checksum import Checksums
 from .archive_files import remove, send
 from .archive_pack import LeafOptions, PackOptions
-from .archive_plan import ArchiveArgs, ArchivePlan, plan_archive, plan_media, survey
+from .archive_plan import (
+    ArchiveArgs,
+    ArchivePlan,
+    Pages,
+    Survey,
+    archive_pages,
+    check_resources,
+    media_pages,
+    survey,
+)
 from .archive_step import ArchiveStep, ArchiveThreads, Context
 from .archive_transcode import Transcoding
 from .archive_whole import is_small, make_whole, write_whole
@@ -54,7 +64,7 @@ class ArchiveKind:
         self._is_media = is_media
         self._services = services
         self._threads = threads
-        self._plan_of = plan_media if is_media else plan_archive
+        self._pages: Pages = media_pages if is_media else archive_pages
         self._checksums = Checksums()
         self._early_plans: deque[tuple[ArchiveArgs, ArchivePlan]] = deque(maxlen=_EARLY_PLANS)
 
@@ -67,27 +77,31 @@ class ArchiveKind:
         return args.resources
 
     async def check(self, args: ArchiveArgs) -> dict[str, Any]:
-        """Measure what the archive will hold. Raises InexistentItem or UnknownResource, see `survey`."""
-        look = partial(survey, args=args, plan=self._plan_of)
-        instances, size, plan = await self._services.index.read(look)
-        if plan is not None:
-            self._early_plans.append((args, plan))
+        """Measure what the archive will hold. Raises InexistentItem or UnknownResource: `check_resources`."""
+
+        def look(tx: ReadTransaction) -> Survey:
+            check_resources(tx, args)
+            return survey(tx, args, self._pages)
+
+        found = await self._services.index.read(look)
+        self._early_plans.append((args, found.plan))
         return {
             "Description": "REST API",
-            "InstancesCount": instances,
-            **_size_content("UncompressedSize", size),
+            "InstancesCount": found.instances,
+            **_size_content("UncompressedSize", found.size),
             **_size_content("ArchiveSize", 0),
             "Utf8": args.utf8,
             **_transcoding_content(args),
         }
 
     async def plan(self, context: Context, args: ArchiveArgs) -> ArchivePlan:  # noqa: ARG002 - of the seam
-        """List the members in their order, with their names."""
+        """List the members of a small archive with their names; the first step lists those of another."""
         for early in self._early_plans:
             if early[0] == args:
                 self._early_plans.remove(early)
                 return early[1]
-        return await self._services.index.read(partial(self._plan_of, args=args))
+        found = await self._services.index.read(partial(survey, args=args, pages=self._pages))
+        return found.plan
 
     def start(self, plan: ArchivePlan) -> ArchiveCursor:  # noqa: ARG002 - of the seam
         """Begin with the first member."""
@@ -117,10 +131,11 @@ class ArchiveKind:
             checksums=self._checksums,
             transcoding=self._transcoding(args),
         )
-        after, has_ended = await step.run()
+        after, has_ended = await step.run(lambda tx: self._pages(tx, args))
         if has_ended:
             return _done(context, args, after)
-        return Continue(after, after.next, len(plan.members) + 1, _content(after))
+        new_plan = None if plan.is_whole else step.plan
+        return Continue(after, after.next, len(step.plan.members) + 1, _content(after), new_plan)
 
     def _transcoding(self, args: ArchiveArgs) -> Transcoding | None:
         if args.transcode is None:

@@ -4,10 +4,13 @@ Functions of a read transaction: they run on a thread of the index.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial, reduce
+from itertools import islice
+from typing import NamedTuple, Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ..dicom.archive_names import (
     Layout,
@@ -21,7 +24,7 @@ from ..dicom.archive_names import (
 )
 from ..index.transaction import MainTags, ReadTransaction
 from ..model.errors import InexistentItem, UnknownResource
-from ..model.resource import Attachment, Compression, LeafInstance, ResourceLevel
+from ..model.resource import Attachment, Compression, LeafInstance, ResourceLevel, SeriesPath
 
 _MODALITY = "0008,0060"
 # Pixels that a codec has packed do not shrink again: JPEG families and video, deflated datasets and frames.
@@ -31,7 +34,12 @@ SMALL_INSTANCES = 64
 SMALL_BYTES = 4 << 20
 """An archive within these limits is planned at once, and made in one hop to a thread: see `archive_whole`."""
 
-SeriesPath = tuple[str, str, str]
+_FIRST_PAGE = 64
+_LARGEST_PAGE = 4096
+_MEDIA_FOLDER = "IMAGES/"
+
+_Instances = Callable[[], list[tuple[str, str | None]]]
+"""Looks up the instances of a series, by identifier, with their numbers."""
 
 
 class _NameOf(Protocol):
@@ -86,20 +94,38 @@ class Member(Struct, frozen=True, array_like=True):
 
 
 class ArchivePlan(Struct, frozen=True):
-    """All members of the archive in their order. Each folder is a path that ends with a slash."""
+    """All members of the archive in their order, or the next of them. Each folder is a path that ends with a
+    slash.
+    """
 
-    folders: tuple[str, ...]
-    members: tuple[Member, ...]
+    folders: tuple[str, ...] = ()
+    members: tuple[Member, ...] = ()
+    is_whole: bool = True
+    """False as long as pages are missing."""
+
+    def extended(self, page: "ArchivePlan") -> "ArchivePlan":
+        """Return the plan with the page that comes next."""
+        return replace(self, folders=self.folders + page.folders, members=self.members + page.members)
 
     def path(self, member: Member) -> str:
         """Return the name of a member in the ZIP."""
         return self.folders[member.folder] + member.name
 
 
-def measure(tx: ReadTransaction, args: ArchiveArgs) -> tuple[int, int]:
-    """Return the number of instances and their size in bytes.
+Pages = Callable[[ReadTransaction, ArchiveArgs], Iterator[ArchivePlan]]
+"""Plans an archive page by page, all of one view of the index: `archive_pages` or `media_pages`."""
 
-    Raises InexistentItem for the resource of a URL that does not exist or is of another level, and
+
+class Survey(Struct, frozen=True):
+    """What an archive will hold, and the plan of a small one; of a large one no page is made yet."""
+
+    instances: int
+    size: int
+    plan: ArchivePlan
+
+
+def check_resources(tx: ReadTransaction, args: ArchiveArgs) -> None:
+    """Raise InexistentItem for the resource of a URL that does not exist or is of another level, and
     UnknownResource for one of a list.
     """
     for id in args.resources:
@@ -108,45 +134,70 @@ def measure(tx: ReadTransaction, args: ArchiveArgs) -> tuple[int, int]:
             raise InexistentItem(f"Missing resource while creating an archive: {id}")
         if row is None:
             raise UnknownResource
+
+
+def survey(tx: ReadTransaction, args: ArchiveArgs, pages: Pages) -> Survey:
+    """Count instances and bytes, and plan a small archive at once."""
     known = [tx.statistics_of(id) for id in _without_repetition(tx, args.resources)]
     found = [statistics for statistics in known if statistics is not None]
-    return sum(each.instances for each in found), sum(each.uncompressed_size for each in found)
+    instances, size = sum(each.instances for each in found), sum(each.uncompressed_size for each in found)
+    if instances > SMALL_INSTANCES or size > SMALL_BYTES:
+        return Survey(instances, size, ArchivePlan(is_whole=False))
+    return Survey(instances, size, reduce(ArchivePlan.extended, pages(tx, args), ArchivePlan()))
 
 
-def survey(
-    tx: ReadTransaction, args: ArchiveArgs, plan: Callable[[ReadTransaction, ArchiveArgs], ArchivePlan]
-) -> tuple[int, int, ArchivePlan | None]:
-    """Return what `measure` does, and the plan of a small archive. Raises as `measure`."""
-    instances, size = measure(tx, args)
-    is_small = instances <= SMALL_INSTANCES and size <= SMALL_BYTES
-    return instances, size, plan(tx, args) if is_small else None
+def archive_pages(tx: ReadTransaction, args: ArchiveArgs) -> Iterator[ArchivePlan]:
+    """Plan a ZIP with a tree of folders, page by page. What vanished since the submission is passed over."""
+    return _pages(tx, args, _tree_of(tx, args))
 
 
-def plan_archive(tx: ReadTransaction, args: ArchiveArgs) -> ArchivePlan:
-    """Plan a ZIP with a tree of folders. What vanished since the submission is passed over."""
-    tree = _leaves_by_series(tx, args.resources)
-    ids = {id for path, _ in tree for id in path}
-    tags = tx.tags_of(sorted(ids))
-    folders = _Folders(tags, layout_of(args.level, is_post=args.is_post), utf8=args.utf8)
-    paths: list[str] = []
-    members: list[Member] = []
-    for series, leaves in tree:
-        paths.append(folders.path(series))
-        numbers = [(leaf.id, leaf.instance_number) for leaf in leaves]
-        for position, name in file_names(tags[series[2]].own.get(_MODALITY, ""), numbers):
-            members.append(_member(args, leaves[position], len(paths) - 1, name))
-    return ArchivePlan(tuple(paths), tuple(members))
-
-
-def plan_media(tx: ReadTransaction, args: ArchiveArgs) -> ArchivePlan:
+def media_pages(tx: ReadTransaction, args: ArchiveArgs) -> Iterator[ArchivePlan]:
     """Plan a ZIP with one flat folder, in the order of the tree; the DICOMDIR is not a part of the plan."""
-    ordered = [
-        leaves[position]
-        for _, leaves in _leaves_by_series(tx, args.resources)
-        for position, _ in file_names("", [(leaf.id, leaf.instance_number) for leaf in leaves])
-    ]
-    members = [_member(args, leaf, 0, media_file_name(position)) for position, leaf in enumerate(ordered)]
-    return ArchivePlan(("IMAGES/",), tuple(members))
+    files = (
+        _File(_MEDIA_FOLDER, "", id)
+        for _, instances in _instances_by_series(tx, args.resources)
+        for id, _ in _named("", instances)
+    )
+    numbered = (file._replace(name=media_file_name(position)) for position, file in enumerate(files))
+    return _pages(tx, args, numbered)
+
+
+class _File(NamedTuple):
+    folder: str
+    name: str
+    id: str
+
+
+def _pages(tx: ReadTransaction, args: ArchiveArgs, files: Iterator[_File]) -> Iterator[ArchivePlan]:
+    """Find the files themselves, in few queries; the first page is a small one that is quickly made."""
+    folders: dict[str, int] = {}
+    size = _FIRST_PAGE
+    while page := list(islice(files, size)):
+        known = len(folders)
+        leaves = {leaf.id: leaf for leaf in tx.leaves([file.id for file in page])}
+        members = [
+            _member(args, leaves[file.id], folders.setdefault(file.folder, len(folders)), file.name)
+            for file in page
+            if file.id in leaves
+        ]
+        yield ArchivePlan(tuple(folders)[known:], tuple(members))
+        size = min(4 * size, _LARGEST_PAGE)
+
+
+def _tree_of(tx: ReadTransaction, args: ArchiveArgs) -> Iterator[_File]:
+    tree = _instances_by_series(tx, args.resources)
+    tags = tx.tags_of(sorted({id for path, _ in tree for id in path}))
+    folders = _Folders(tags, layout_of(args.level, is_post=args.is_post), utf8=args.utf8)
+    for path, instances in tree:
+        folder, modality = folders.path(path), tags[path[2]].own.get(_MODALITY, "")
+        for id, name in _named(modality, instances):
+            yield _File(folder, name, id)
+
+
+def _named(modality: str, instances: _Instances) -> Iterator[tuple[str, str]]:
+    numbered = instances()
+    for position, name in file_names(modality, numbered):
+        yield numbered[position][0], name
 
 
 def _member(args: ArchiveArgs, leaf: LeafInstance, folder: int, name: str) -> Member:
@@ -193,12 +244,26 @@ def _without_repetition(tx: ReadTransaction, ids: Sequence[str]) -> list[str]:
     return kept
 
 
-def _leaves_by_series(tx: ReadTransaction, ids: Sequence[str]) -> list[tuple[SeriesPath, list[LeafInstance]]]:
-    series: defaultdict[SeriesPath, list[LeafInstance]] = defaultdict(list)
+def _instances_by_series(tx: ReadTransaction, ids: Sequence[str]) -> list[tuple[SeriesPath, _Instances]]:
+    """Return the series in the order of the tree. The instances of one are looked up when they are wanted."""
+    whole: set[SeriesPath] = set()
+    alone: defaultdict[SeriesPath, list[str]] = defaultdict(list)
     for id in _without_repetition(tx, ids):
-        for leaf in tx.leaves(id):
-            series[leaf.patient_id, leaf.study_id, leaf.series_id].append(leaf)
-    return sorted(series.items(), key=lambda item: item[0])
+        found, paths = tx.find(id), tx.series_paths(id)
+        if found is not None and found.level is ResourceLevel.INSTANCE:
+            alone[paths[0]].append(id)
+        else:
+            whole.update(paths)
+    series = [(path, partial(tx.numbered, path[2])) for path in whole]
+    return sorted([*series, *((path, partial(_numbered, tx, ids)) for path, ids in alone.items())], key=_path)
+
+
+def _path(series: tuple[SeriesPath, _Instances]) -> SeriesPath:
+    return series[0]
+
+
+def _numbered(tx: ReadTransaction, ids: list[str]) -> list[tuple[str, str | None]]:
+    return [(leaf.id, leaf.instance_number) for leaf in tx.leaves(ids)]
 
 
 class _Folders:

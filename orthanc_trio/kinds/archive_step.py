@@ -19,6 +19,7 @@ from .archive_member import open_member
 from .archive_pack import PackedBatch, PackedPart, PackOptions, Source, Unit, cut, pack
 from .archive_pipeline import Window, run_in_order
 from .archive_plan import ArchivePlan, Member
+from .archive_planning import PagesOfView, take_pages
 from .archive_transcode import NAMED_REFUSALS, Transcoder, Transcoding
 from .archive_writer import ArchiveCursor, ArchivePaths, ArchiveWriter
 from .bundle import KindServices
@@ -61,7 +62,7 @@ class ArchiveStep:
         self._services = services
         self._threads = threads
         self._context = context
-        self._plan = plan
+        self.plan = plan
         self._cursor = cursor
         self._options = options
         self._checksums = checksums
@@ -90,17 +91,22 @@ class ArchiveStep:
         """How much of the first member, a streamed one, is done."""
         return self._cursor.open.position if self._cursor.open else 0
 
-    async def run(self) -> tuple[ArchiveCursor, bool]:
+    async def run(self, pages: PagesOfView) -> tuple[ArchiveCursor, bool]:
         """Append some members, and the end of the archive if these were the last.
 
-        Return the next cursor and whether the archive has ended. It is the first cursor again if the file is
-        shorter than the present one says.
+        If the plan is not whole, it is made of `pages` meanwhile. Return the next cursor and whether the
+        archive has ended. It is the first cursor again if the file is shorter than the present one says.
         """
         writer = self._writer
         try:
             await writer.open()
-            await self._pack_members()
-            if writer.next < len(self._plan.members):
+            deadline = trio.current_time() + _STEP_SECONDS
+            if self.plan.is_whole:
+                await self._pack_members(_members_of_step(self.plan, self._cursor.next), deadline)
+            else:
+                await take_pages(self._services.index, pages, partial(self._take_page, deadline=deadline))
+                self.plan = replace(self.plan, is_whole=True)
+            if writer.next < len(self.plan.members):
                 return await self._save(), False
             if self._options.leaves is not None:
                 await self._pack_directory()
@@ -125,16 +131,22 @@ class ArchiveStep:
         named = (*before.refused, *new)[:NAMED_REFUSALS]
         return replace(cursor, refused=named, refused_count=before.refused_count + len(new))
 
-    async def _pack_members(self) -> None:
-        members = _members_of_step(self._plan, self._cursor.next)
+    async def _take_page(self, page: ArchivePlan, deadline: float) -> None:
+        """Extend the plan. The members are for the next step if this one has lasted long enough."""
+        is_behind = self._writer.next < len(self.plan.members)
+        self.plan = self.plan.extended(page)
+        if not is_behind and trio.current_time() < deadline:
+            await self._pack_members(page.members, deadline)
+
+    async def _pack_members(self, members: Sequence[Member], deadline: float) -> None:
         if not members:
             return
         blobs = await self._services.storage.run(partial(_open_blobs, members=members))
         sources = [
-            Source(self._plan.path(member), blob, member.size, member.is_compressed, member.uid, member.id)
+            Source(self.plan.path(member), blob, member.size, member.is_compressed, member.uid, member.id)
             for member, blob in zip(members, blobs, strict=True)
         ]
-        await self._append(_bounded(cut(sources, self._position)), self._options)
+        await self._append(_bounded(cut(sources, self._position), deadline), self._options)
 
     async def _pack_directory(self) -> None:
         paths = self._writer.paths
@@ -182,9 +194,8 @@ def _open_blobs(area: StorageArea, members: Sequence[Member]) -> list[Blob]:
     return [open_member(area, member) for member in members]
 
 
-def _bounded(units: Iterable[Unit]) -> Iterator[Unit]:
+def _bounded(units: Iterable[Unit], deadline: float) -> Iterator[Unit]:
     """Give out units until the step has lasted long enough, but at least one."""
-    deadline = trio.current_time() + _STEP_SECONDS
     size = 0
     for unit in units:
         yield unit

@@ -15,7 +15,8 @@ from .archive_plan import SMALL_BYTES, SMALL_INSTANCES, ArchivePlan
 
 def is_small(plan: ArchivePlan, options: PackOptions) -> bool:
     """Whether an archive is made as a whole: a small one that holds its instances alone."""
-    if options.leaves is not None or options.has_manifest or len(plan.members) > SMALL_INSTANCES:
+    is_bare = options.leaves is None and not options.has_manifest
+    if not (plan.is_whole and is_bare) or len(plan.members) > SMALL_INSTANCES:
         return False
     return sum(member.size for member in plan.members) <= SMALL_BYTES
 

@@ -83,13 +83,15 @@ class FailedInstance(Struct, frozen=True):
 class Continue(Struct, Generic[CursorT], frozen=True):
     """The step did its unit; go on from `cursor`. `done` of `total` units of work are behind us.
 
-    `content`, when given, is merged into the content of the record.
+    `content`, when given, is merged into the content of the record. `plan`, when given, replaces that of the
+    job: for a kind that goes on planning while it works.
     """
 
     cursor: CursorT
     done: float
     total: float
     content: dict[str, Any] | None = None
+    plan: Any = None
 
 
 class Done(Struct, frozen=True):

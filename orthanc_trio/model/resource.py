@@ -152,12 +152,13 @@ class Facts(Struct, frozen=True, kw_only=True):
     """Patients only."""
 
 
+SeriesPath = tuple[str, str, str]
+"""A series: the Orthanc identifiers of its patient, of its study, and its own."""
+
+
 class LeafInstance(Struct, frozen=True, kw_only=True):
     """An instance with what an archive needs to name and copy it."""
 
-    patient_id: str
-    study_id: str
-    series_id: str
     id: str
     sop_instance_uid: str
     instance_number: str | None

@@ -41,7 +41,14 @@ class ResourceContract(Backend):
                 *tx.facts_of(["x"]),
                 *tx.descendants("x", SERIES),
             )
-            yield from (*tx.ancestors("x"), *tx.leaves("x"), *tx.forgotten_files(9), *tx.load_jobs())
+            yield from (
+                *tx.ancestors("x"),
+                *tx.series_paths("x"),
+                *tx.numbered("x"),
+                *tx.leaves(["x"]),
+                *tx.forgotten_files(9),
+                *tx.load_jobs(),
+            )
 
         async with self.open(tmp_path) as index:
             assert set(await index.read(lambda tx: list(look(tx)))) == {None}
@@ -170,12 +177,30 @@ class ResourceContract(Backend):
             ]
             assert await index.read(lambda tx: tx.ancestors("p")) == []
 
-    async def test_leaves_are_the_instances_below_in_the_order_of_the_tree(self, tmp_path: Path) -> None:
+    async def test_series_are_found_from_every_level_in_the_order_of_the_tree(self, tmp_path: Path) -> None:
         async with self.open(tmp_path) as index:
             await index.write(store_all("p/s2/e1/a", "p/s1/e3/c", "p/s1/e2/d", "p/s1/e2/b", "q/s3/e4/z"))
-            leaves = await index.read(lambda tx: [tx.leaves(id) for id in ("p", "s1", "e2", "c", "none")])
-        below = [[leaf.id for leaf in leaves_of_one] for leaves_of_one in leaves]
-        assert below == [["b", "d", "c", "a"], ["b", "d", "c"], ["b", "d"], ["c"], []]
+            ids = ("p", "s1", "e2", "c", "none")
+            paths = await index.read(lambda tx: [tx.series_paths(id) for id in ids])
+        assert paths == [
+            [("p", "s1", "e2"), ("p", "s1", "e3"), ("p", "s2", "e1")],
+            [("p", "s1", "e2"), ("p", "s1", "e3")],
+            [("p", "s1", "e2")],
+            [("p", "s1", "e3")],
+            [],
+        ]
+
+    async def test_the_instances_of_a_series_are_listed_with_their_numbers(self, tmp_path: Path) -> None:
+        def fill(tx: Transaction) -> None:
+            store(tx, "p/s/e")
+            store(tx, "p/s/f/other")
+            for id, tags in {"i2": {"0020,0013": "7", "0010,0010": "é"}, "i1": {}}.items():
+                tx.create(INSTANCE, id, row_of(tx, "e"), tags)
+
+        async with self.open(tmp_path) as index:
+            await index.write(fill)
+            numbered = await index.read(lambda tx: [tx.numbered(id) for id in ("e", "none")])
+        assert numbered == [[("i1", None), ("i2", "7")], []]
 
     async def test_a_leaf_says_what_an_archive_needs(self, tmp_path: Path) -> None:
         def fill(tx: Transaction) -> None:
@@ -189,26 +214,25 @@ class ResourceContract(Backend):
             tx.set_metadata(row_of(tx, "i1"), {Metadata.TRANSFER_SYNTAX: "1.2.840"})
             tx.create(INSTANCE, "without-file", row_of(tx, "e"), {})
 
+        ids = ("i2", "i1", "none", "without-file", "i2")
         async with self.open(tmp_path) as index:
             await index.write(fill)
-            leaves = await index.read(lambda tx: tx.leaves("s"))
+            leaves = await index.read(lambda tx: tx.leaves(ids))
         full = LeafInstance(
-            patient_id="p",
-            study_id="s",
-            series_id="e",
             id="i1",
             sop_instance_uid="1.5",
             instance_number="7",
             transfer_syntax="1.2.840",
             attachment=dicom_file("file-i1"),
         )
-        assert leaves[0] == full
-        assert (leaves[1].sop_instance_uid, leaves[1].instance_number, leaves[1].transfer_syntax) == (
-            "",
-            None,
-            "",
+        bare = LeafInstance(
+            id="i2",
+            sop_instance_uid="",
+            instance_number=None,
+            transfer_syntax="",
+            attachment=dicom_file("file-i2"),
         )
-        assert len(leaves) == 2
+        assert leaves == [bare, full, bare]
 
 
 class FileContract(Backend):

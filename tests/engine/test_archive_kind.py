@@ -143,6 +143,8 @@ async def run(
         if isinstance(outcome, Done):
             return outcome, steps
         assert not isinstance(outcome, RetryAfter)
+        plan = outcome.plan or plan
+        assert plan.is_whole
         assert outcome.total == len(plan.members) + 1
         cursor = outcome.cursor
     raise AssertionError("the job does not end")

@@ -105,13 +105,17 @@ async def test_the_plan_of_the_check_serves_one_job(tmp_path: Path, kind_name: s
         assert counts == [1, 1, 2]
 
 
-async def test_a_check_makes_no_plan_of_a_large_archive(tmp_path: Path) -> None:
+async def test_a_large_archive_is_planned_in_its_first_step(tmp_path: Path) -> None:
     async with opened_library() as library:
         large = await library.store(make_instance(instance=1), size=SMALL_BYTES + 1)
         args, kind = ArchiveArgs(resources=(id_of(large, STUDY),)), library.kinds["Archive"]
         await kind.check(args)
         await library.store(make_instance(instance=2))
-        assert len((await kind.plan(Context(tmp_path), args)).members) == 2
+        context = Context(tmp_path)
+        plan = await kind.plan(context, args)
+        assert (plan.is_whole, plan.members) == (False, ())
+        await run(kind, context, args)
+        assert len(zipfile.ZipFile(context.output_path("archive")).namelist()) == 2
 
 
 async def test_so_many_plans_are_kept_and_no_more(tmp_path: Path) -> None:

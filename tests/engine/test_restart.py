@@ -10,12 +10,13 @@ from orthanc_trio.jobs.attempt import AnyOutcome
 from orthanc_trio.jobs.journal import decode_record, encode_record
 from orthanc_trio.jobs.outputs import Outputs
 from orthanc_trio.model.errors import DatabaseError, DatabaseUnavailable, UnknownResource
-from orthanc_trio.model.job import Done, JobOutput, JobState, RetryAfter, SubmitOptions
+from orthanc_trio.model.job import Continue, Done, JobOutput, JobState, RetryAfter, SubmitOptions
 from tests.support.jobs import (
     Context,
     CountArgs,
     CountCursor,
     CountKind,
+    CountPlan,
     Gate,
     MemoryStore,
     make_record,
@@ -142,6 +143,28 @@ async def test_a_plan_that_was_saved_before_a_crash_is_used_again() -> None:
     gate.open()
     async with running_engine(kind, store=rig.store.survivor()) as rig:
         await rig.engine.wait(record.id)
+    assert kind.plans == 1
+
+
+async def test_a_plan_that_a_step_has_extended_is_saved_and_used_again() -> None:
+    gate = Gate()
+
+    async def step(context: Context, position: int) -> Continue[CountCursor] | None:
+        await gate(context, position)
+        return Continue(CountCursor(1), 1, 3, None, CountPlan((0, 1, 2))) if position == 0 else None
+
+    kind = CountKind(step)
+    async with running_engine(kind) as rig:
+        record = await rig.engine.submit("Count", CountArgs(1))
+        gate.open()
+        for _ in range(2):
+            await gate.arrival()
+        assert rig.store.plans == {record.id: b'{"positions":[0,1,2]}'}
+        await rig.engine.stop(0)
+    gate.open(2)
+    async with running_engine(kind, store=rig.store.survivor()) as rig:
+        assert (await rig.engine.wait(record.id)).state is JobState.SUCCESS
+    assert kind.effects == [("", 1), ("", 2)]
     assert kind.plans == 1
 
 

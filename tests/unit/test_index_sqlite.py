@@ -282,7 +282,8 @@ def test_many_resources_take_as_many_queries_as_one(tmp_path: Path) -> None:
             reader.set_trace_callback(statements.append)
             ids = [f"i{n:02}" for n in range(50)]
             assert count(lambda tx: tx.facts_of(ids)) == count(lambda tx: tx.facts_of(ids[:1])) <= 5
-            assert count(lambda tx: tx.leaves("p")) == count(lambda tx: tx.leaves("i07")) == 2
+            assert count(lambda tx: tx.leaves(ids)) == count(lambda tx: tx.numbered("e0")) == 1
+            assert count(lambda tx: tx.series_paths("p")) == count(lambda tx: tx.series_paths("i07")) == 2
 
 
 def fill(connection: sqlite3.Connection, paths: Iterable[str]) -> None:
