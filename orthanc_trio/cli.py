@@ -7,6 +7,7 @@ by that command, so that all of them start fast.
 
 import logging
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from . import __version__
-from .log import open_log
+from .log import CATEGORIES, LEVELS, open_log, set_level
 from .model.error_code import ErrorCode
 from .model.errors import (
     BadApplicationEntityTitle,
@@ -48,6 +49,9 @@ comments, or a folder with such files; without any, all options have their defau
   --logdir=DIR     log to a new file in DIR
   --verbose        log more
   --trace          log everything
+  --verbose-CATEGORY, --trace-CATEGORY
+                   log more of one category: generic, plugins, http, sqlite,
+                   dicom, jobs or lua
   --no-jobs        forget the jobs of the last run
 
 jobs watch         show the progress of all jobs, or of one until it ends
@@ -58,8 +62,9 @@ URL                http[s]://[USER:PASSWORD@]HOST[:PORT]
 """
 
 FAILURE, MISUSE, INTERRUPTED = 1, 2, 130
-_FLAGS = frozenset({"--help", "--version", "--errors", "--verbose", "--trace", "--no-jobs"})
+_FLAGS = frozenset({"--help", "--version", "--errors", "--no-jobs"})
 _VALUED = frozenset({"--config", "--openapi", "--logfile", "--logdir"})
+_LEVEL_OPTION = re.compile(f"--(verbose|trace)(?:-({'|'.join(CATEGORIES)}))?")
 _MISUSES = (
     BadApplicationEntityTitle,
     BadFileFormat,
@@ -81,6 +86,8 @@ class Arguments(Struct, frozen=True):
     """By name, with dashes; of a repeated one the last. A flag has an empty text."""
     paths: tuple[Path, ...]
     unknown: tuple[str, ...]
+    levels: tuple[tuple[str, ...], ...] = ()
+    """The levels of the log in the order of the options: name, and the category if it is for one alone."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -100,6 +107,7 @@ def parse(arguments: Sequence[str]) -> Arguments:
     options: dict[str, str] = {}
     paths: list[Path] = []
     unknown: list[str] = []
+    levels: list[tuple[str, ...]] = []
     rest = iter(arguments)
     for argument in rest:
         name, equals, value = argument.partition("=")
@@ -107,13 +115,15 @@ def parse(arguments: Sequence[str]) -> Arguments:
             options[name] = value if equals else next(rest, "")
             if not options[name]:
                 raise UsageError(f"The option {name} needs a value")
+        elif level := _LEVEL_OPTION.fullmatch(argument):
+            levels.append(tuple(part for part in level.groups() if part))
         elif argument in _FLAGS:
             options[argument] = ""
         elif argument.startswith("-"):
             unknown.append(argument)
         else:
             paths.append(Path(argument))
-    return Arguments(options, tuple(paths), tuple(unknown))
+    return Arguments(options, tuple(paths), tuple(unknown), tuple(levels))
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -162,39 +172,51 @@ def _write(target: str, text: str) -> int:
 
 
 def _start(arguments: Arguments) -> int:
-    from .config.load import load
-
     try:
-        open_log(_level(arguments.options), _log_file(arguments.options))
+        open_log(logging.WARNING, _log_file(arguments.options))
     except OSError as error:
         return _fail(f"Cannot write the log {error.filename}: {error.strerror}", FAILURE)
+    for level, *categories in arguments.levels:
+        set_level(LEVELS[level], *categories)
+    for name in arguments.unknown:
+        _logger.warning("Unknown option %s is ignored", name)
     try:
-        loaded = load(arguments.paths)
+        settings = _load(arguments.paths)
     except OrthancError as error:
         return _fail(_text(error), MISUSE)
-    for warning in (*(f"Unknown option {name} is ignored" for name in arguments.unknown), *loaded.warnings):
+    load_jobs = "--no-jobs" not in arguments.options
+    while (status := _serve(settings, load_jobs=load_jobs)) is None:
+        load_jobs = True
+        try:
+            settings = _load(arguments.paths)
+        except OrthancError as error:
+            _logger.error("The configuration stays as it was: %s", _text(error))
+    return status
+
+
+def _load(paths: Sequence[Path]) -> "Settings":
+    from .config.load import load
+
+    loaded = load(paths)
+    for warning in loaded.warnings:
         _logger.warning("%s", warning)
-    return _serve(loaded.settings, load_jobs="--no-jobs" not in arguments.options)
+    return loaded.settings
 
 
-def _serve(settings: "Settings", *, load_jobs: bool) -> int:
+def _serve(settings: "Settings", *, load_jobs: bool) -> int | None:
+    """Run a server; None if it shall begin anew."""
     import trio
 
     from .server import serve
 
-    status = 0
+    status: int | None = 0
     try:
-        trio.run(partial(serve, settings, load_jobs=load_jobs))
+        if trio.run(partial(serve, settings, load_jobs=load_jobs)):
+            status = None
     except* OrthancError as group:
         first = next(_leaves(group))
         status = _fail(_text(first), MISUSE if isinstance(first, _MISUSES) else FAILURE)
     return status
-
-
-def _level(options: dict[str, str]) -> int:
-    if "--trace" in options:
-        return logging.DEBUG
-    return logging.INFO if "--verbose" in options else logging.WARNING
 
 
 def _log_file(options: dict[str, str]) -> Path | None:

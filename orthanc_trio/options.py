@@ -103,7 +103,6 @@ def ingest_options(settings: Settings, dictionary: Dictionary) -> IngestOptions:
         overwrite=settings.overwrite_instances,
         stores_md5=settings.store_md5_for_attachments,
         compresses=settings.storage_compression,
-        default_encoding=settings.default_encoding.value,
         dictionary=dictionary,
     )
 

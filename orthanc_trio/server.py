@@ -9,12 +9,14 @@ import logging
 import os
 import resource
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
 from datetime import UTC, datetime
 from functools import partial
+from typing import Protocol
 
 import trio
+from msgspec import Struct
 
 from . import options
 from .bus import EventBus
@@ -27,22 +29,27 @@ from .jobs.engine import JobsEngine
 from .jobs.journal import UnsavedStore
 from .jobs.outputs import Outputs
 from .kinds import KindServices, discover
+from .metrics import Metrics
+from .model.event import Event
 from .remote.client import HttpClient
 from .rest.app import make_app
 from .rest.auth import AccessPolicy, access_policy
 from .services.annotations import Annotations
 from .services.attachments import AttachmentNames, Attachments
 from .services.context import ServerContext
+from .services.ending import Ending
 from .services.feed import Feed
 from .services.ingest import Ingest
 from .services.job_statistics import JobMeter
 from .services.job_view import JobViews
 from .services.jobs_store import IndexJobsStore
 from .services.library import Library
+from .services.measurements import counted_log
 from .services.metadata import MetadataEditor
 from .services.removal import Removal
 from .services.settling import Settling
 from .services.stability import Stability
+from .services.switches import Switches
 from .services.tags import TagReader
 from .services.upload import Upload
 from .services.webhook_handover import Hooks
@@ -52,9 +59,25 @@ from .storage.opening import open_storage
 from .workers import Workers, open_workers
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+_RESTART_SIGNAL = signal.SIGHUP
 _OUTPUTS_FOLDER = "jobs"
 
 _logger = logging.getLogger(__name__)
+
+
+class _Base(Struct, frozen=True, kw_only=True):
+    """What the services of one server are made of."""
+
+    settings: Settings
+    dictionary: Dictionary
+    switches: Switches
+    metrics: Metrics
+    index: Index
+    storage: Storage
+    workers: Workers
+    bus: EventBus
+    settling: Settling
+    stability: Stability
 
 
 async def serve(
@@ -62,16 +85,17 @@ async def serve(
     *,
     load_jobs: bool = True,
     task_status: trio.TaskStatus[ServerContext] = trio.TASK_STATUS_IGNORED,
-) -> None:
+) -> bool:
     """Run a server until a signal or a client stops it; ready, with its context, at `started`.
 
-    `load_jobs` False forgets the jobs of an earlier run. Raises an OrthancError before anything is served if
-    the configuration contradicts itself, or a port, a folder or the database cannot be used.
+    Returns whether it shall begin anew, with the configuration read again. `load_jobs` False forgets the jobs
+    of an earlier run. Raises an OrthancError before anything is served if the configuration contradicts
+    itself, or a port, a folder or the database cannot be used.
     """
     _raise_file_limit()
     policy = access_policy(options.access_options(settings))
     async with open_context(settings, policy, load_jobs=load_jobs) as context, trio.open_nursery() as watch:
-        await watch.start(_stop_on_signal, context.stop_requested)
+        await watch.start(_end_on_signal, context.ending)
         async with trio.open_nursery() as doors:
             if settings.http_server_enabled:
                 await doors.start(_open_http_door, context, policy)
@@ -82,6 +106,7 @@ async def serve(
             await context.jobs.stop(settings.jobs_shutdown_grace_period)
         watch.cancel_scope.cancel()
     _logger.warning("The server has stopped")
+    return context.ending.restarts
 
 
 def _raise_file_limit() -> None:
@@ -93,14 +118,17 @@ def _raise_file_limit() -> None:
         _logger.warning("The limit of open files stays at %d", soft)
 
 
-async def _stop_on_signal(
-    stop_requested: trio.Event, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+async def _end_on_signal(
+    ending: Ending, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
-    with trio.open_signal_receiver(*_STOP_SIGNALS) as signals:
+    with trio.open_signal_receiver(*_STOP_SIGNALS, _RESTART_SIGNAL) as signals:
         task_status.started()
         async for number in signals:
             _logger.warning("%s: the server stops", signal.Signals(number).name)
-            stop_requested.set()
+            if number == _RESTART_SIGNAL:
+                ending.restart()
+            else:
+                ending.stop()
 
 
 async def _open_http_door(
@@ -123,41 +151,64 @@ async def open_context(
     settings: Settings, policy: AccessPolicy, *, load_jobs: bool = True
 ) -> AsyncIterator[ServerContext]:
     """Open all that the doors need, with the jobs running; leaving closes it in reverse."""
+    async with _open_base(settings) as base, _open_http_client(settings) as http:
+        kind_services = _kind_services(base, http)
+        jobs = _make_engine(base, kind_services, load_jobs=load_jobs)
+        context = _make_context(base, policy, jobs)
+        webhooks = Webhooks(kind_services.hooks, jobs, base.index, now=utc_now)
+        await webhooks.load(loads_jobs=load_jobs)
+        told = (context.library, context.feed, context.job_meter, webhooks)
+        with counted_log(base.metrics), closing(context.library), _all_told(base.bus, *told):
+            async with trio.open_nursery() as background:
+                await background.start(base.settling.run)
+                await background.start(base.stability.run)
+                async with trio.open_nursery() as engine:
+                    await engine.start(jobs.run)
+                    background.start_soon(webhooks.run)
+                    yield context
+                background.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def _open_base(settings: Settings) -> AsyncIterator[_Base]:
     is_synchronous = settings.sync_storage_area
+    metrics = Metrics(is_enabled=settings.metrics_enabled)
     async with (
         open_storage(
             settings.storage_backend,
             settings.storage_directory,
             is_synchronous=is_synchronous,
             threads=settings.storage_loader_threads_count,
+            metrics=metrics,
         ) as storage,
         open_index(settings.index_backend, settings.index_folder, is_synchronous=is_synchronous) as index,
         open_workers(_cores()) as workers,
-        _open_http_client(settings) as http,
     ):
         bus = EventBus()
-        settling = Settling(index, storage)
-        stability = Stability(index, bus, stable_age_s=settings.stable_age, now=utc_now)
-        kind_services = _kind_services(settings, storage, index, http)
-        jobs = _make_engine(settings, kind_services, workers, bus, load_jobs=load_jobs)
-        context = _make_context(settings, policy, kind_services, bus, settling, stability, workers, jobs)
-        webhooks = Webhooks(kind_services.hooks, jobs, index, now=utc_now)
-        await webhooks.load(loads_jobs=load_jobs)
-        with (
-            closing(context.library),
-            bus.subscribed(context.library.notice),
-            bus.subscribed(context.feed.notice),
-            bus.subscribed(context.job_meter.notice),
-            bus.subscribed(webhooks.notice),
-        ):
-            async with trio.open_nursery() as background:
-                await background.start(settling.run)
-                await background.start(stability.run)
-                async with trio.open_nursery() as engine:
-                    await engine.start(jobs.run)
-                    background.start_soon(webhooks.run)
-                    yield context
-                background.cancel_scope.cancel()
+        yield _Base(
+            settings=settings,
+            dictionary=options.dictionary(settings),
+            switches=Switches(settings),
+            metrics=metrics,
+            index=index,
+            storage=storage,
+            workers=workers,
+            bus=bus,
+            settling=Settling(index, storage),
+            stability=Stability(index, bus, stable_age_s=settings.stable_age, now=utc_now),
+        )
+
+
+class _Listener(Protocol):
+    def notice(self, event: Event) -> None: ...
+
+
+@contextmanager
+def _all_told(bus: EventBus, *listeners: _Listener) -> Iterator[None]:
+    with ExitStack() as stack:
+        for listener in listeners:
+            stack.enter_context(bus.subscribed(listener.notice))
+        yield
 
 
 @asynccontextmanager
@@ -172,25 +223,23 @@ async def _open_http_client(settings: Settings) -> AsyncIterator[HttpClient | No
         yield http
 
 
-def _kind_services(
-    settings: Settings, storage: Storage, index: Index, http: HttpClient | None
-) -> KindServices:
+def _kind_services(base: _Base, http: HttpClient | None) -> KindServices:
+    settings = base.settings
     return KindServices(
-        index=index,
-        storage=storage,
+        index=base.index,
+        storage=base.storage,
         is_synchronous=settings.sync_storage_area,
         cores=_cores(),
         now=utc_now,
         lossy_quality=settings.dicom_lossy_transcoding_quality,
-        dictionary=options.dictionary(settings),
+        dictionary=base.dictionary,
         hooks=Hooks(settings.webhooks),
         http=http,
     )
 
 
-def _make_engine(
-    settings: Settings, services: KindServices, workers: Workers, bus: EventBus, *, load_jobs: bool
-) -> JobsEngine:
+def _make_engine(base: _Base, services: KindServices, *, load_jobs: bool) -> JobsEngine:
+    settings = base.settings
     store = IndexJobsStore(services.index)
     return JobsEngine(
         discover(services),
@@ -201,78 +250,68 @@ def _make_engine(
             max_bytes=settings.media_archive_maximum_size << 20,
             max_age_s=settings.media_archive_time_to_live,
         ),
-        bus.publish,
+        base.bus.publish,
         options.engine_options(settings),
         now=utc_now,
-        in_worker=workers.run,
+        in_worker=base.workers.run,
         restores=load_jobs,
     )
 
 
-def _make_context(
-    settings: Settings,
-    policy: AccessPolicy,
-    parts: KindServices,
-    bus: EventBus,
-    settling: Settling,
-    stability: Stability,
-    workers: Workers,
-    jobs: JobsEngine,
-) -> ServerContext:
-    index, storage, dictionary = parts.index, parts.storage, parts.dictionary
-    ingest = _make_ingest(settings, dictionary, storage, index, bus, settling, stability)
+def _make_context(base: _Base, policy: AccessPolicy, jobs: JobsEngine) -> ServerContext:
+    settings, index, storage, bus = base.settings, base.index, base.storage, base.bus
+    ingest = _make_ingest(base)
     job_views = JobViews(show_retry_as_pending=settings.show_retry_as_pending)
     return ServerContext(
         settings=settings,
         about=options.about(settings, policy),
-        dictionary=dictionary,
+        dictionary=base.dictionary,
         index=index,
         storage=storage,
         bus=bus,
-        workers=workers,
+        workers=base.workers,
         jobs=jobs,
         job_views=job_views,
         job_meter=JobMeter(utc_now),
         feed=Feed(jobs, job_views, utc_now),
         ingest=ingest,
         upload=Upload(ingest, storage, options.upload_limits(settings)),
-        library=Library(index, storage, stability.is_stable),
-        removal=Removal(index, bus, settling=settling, now=utc_now),
+        library=Library(index, storage, base.stability.is_stable),
+        removal=Removal(index, bus, settling=base.settling, now=utc_now),
         annotations=Annotations(index, bus),
-        tags=TagReader(storage, default_encoding=settings.default_encoding.value, dictionary=dictionary),
-        attachments=_make_attachments(settings, storage, index, bus, settling),
+        attachments=_make_attachments(base),
         attachment_names=AttachmentNames(options.content_types(settings)),
+        tags=TagReader(storage, switches=base.switches, dictionary=base.dictionary),
         metadata=MetadataEditor(index, bus, now=utc_now, checks_revisions=settings.check_revisions),
         now=utc_now,
-        stop_requested=trio.Event(),
+        ending=Ending(),
+        switches=base.switches,
+        metrics=base.metrics,
     )
 
 
-def _make_attachments(
-    settings: Settings, storage: Storage, index: Index, bus: EventBus, settling: Settling
-) -> Attachments:
+def _make_attachments(base: _Base) -> Attachments:
     return Attachments(
-        index, storage, bus, settling=settling, options=options.attachment_options(settings), now=utc_now
+        base.index,
+        base.storage,
+        base.bus,
+        settling=base.settling,
+        options=options.attachment_options(base.settings),
+        now=utc_now,
     )
 
 
-def _make_ingest(
-    settings: Settings,
-    dictionary: Dictionary,
-    storage: Storage,
-    index: Index,
-    bus: EventBus,
-    settling: Settling,
-    stability: Stability,
-) -> Ingest:
+def _make_ingest(base: _Base) -> Ingest:
     return Ingest(
-        index,
-        storage,
-        bus,
-        settling=settling,
-        stability=stability,
-        options=options.ingest_options(settings, dictionary),
+        base.index,
+        base.storage,
+        base.bus,
+        settling=base.settling,
+        stability=base.stability,
+        options=options.ingest_options(base.settings, base.dictionary),
         now=utc_now,
+        switches=base.switches,
+        metrics=base.metrics,
     )
 
 

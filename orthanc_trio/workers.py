@@ -40,6 +40,11 @@ class Workers:
         return result
 
     @property
+    def idle(self) -> int:
+        """How many more calls of `run` would not have to wait."""
+        return int(self._limiter.available_tokens)
+
+    @property
     def count(self) -> int:
         """The number of processes that live now."""
         statistics = self._context.statistics()

@@ -43,10 +43,11 @@ LAYERS = {
 }
 
 # Settings raise the errors of the model; the entry leads to the server, or to a command of the client; what
-# has threads of its own shares the way to them.
+# has threads of its own shares the way to them; a storage area can be measured.
 SIDEWAYS = {
     ("config", "model"),
     ("storage", "calls"),
+    ("storage", "metrics"),
     ("index", "calls"),
     ("__main__", "cli"),
     ("cli", "server"),

@@ -12,11 +12,13 @@ from quart import request as quart_request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
+from ..metrics import Metrics
 from ..model.errors import UnknownResource
 from .asgi import App
 from .auth import AccessPolicy
 from .errors import empty_answer, error_answer, exception_answer
 from .front import REQUEST_KEY, DoorOptions, Front
+from .request_meter import RequestMeter
 from .requests import AsgiRequest
 from .routes import collect, discover
 from .routing import METHODS, Route, Router, quart_rule
@@ -27,17 +29,33 @@ _MAX_PAGE_BODY_BYTES = 1024 * 1024
 
 def make_app(context: Any, *, access: AccessPolicy, options: DoorOptions) -> App:
     """Make the application of a running server out of all modules of `routes/`."""
-    return mount(context, discover(), access=access, options=options)
+    meter = RequestMeter(context.metrics, context.settings.http_threads_count)
+    return mount(context, discover(), access=access, options=options, meter=meter)
 
 
-def mount(context: Any, modules: Iterable[Any], *, access: AccessPolicy, options: DoorOptions) -> App:
+def mount(
+    context: Any,
+    modules: Iterable[Any],
+    *,
+    access: AccessPolicy,
+    options: DoorOptions,
+    meter: RequestMeter | None = None,
+) -> App:
     """Make an application out of route modules. Raises ValueError for two handlers of one URL and method."""
     modules = list(modules)
     table = collect(modules, "routes")
     blueprints = [module.blueprint for module in modules if hasattr(module, "blueprint")]
     quart = QuartTrio(__name__, static_folder=None)
     websockets = Router(collect(modules, "websockets"))
-    front = Front(context, Router(table), cast("App", quart), access, options, websockets=websockets)
+    front = Front(
+        context,
+        Router(table),
+        cast("App", quart),
+        access,
+        options,
+        websockets=websockets,
+        meter=meter or RequestMeter(Metrics()),
+    )
     _configure(quart, context)
     for number, route in enumerate(table):
         _mount_route(quart, front, route, f"route-{number}")

@@ -5,6 +5,7 @@ the route and calls the handler, and the answer leaves through the same door. So
 """
 
 from collections.abc import Mapping
+from time import perf_counter
 from typing import Any
 
 import trio
@@ -14,6 +15,7 @@ from .asgi import App, Message, Receive, Scope, Send
 from .auth import UNAUTHORIZED, AccessPolicy
 from .encoding import chosen_coding, compress, to_xml, wants_xml
 from .errors import empty_answer, exception_answer
+from .request_meter import RequestMeter
 from .requests import AsgiRequest, BodyLimits, normalise_path
 from .routing import METHODS, Handler, Match, Router, WrongMethod
 from .sending import NOSNIFF, discard, send_answer, send_file, send_head, send_stream
@@ -52,6 +54,7 @@ class Front:
         options: DoorOptions,
         *,
         websockets: Router,
+        meter: RequestMeter,
     ) -> None:
         self._context = context
         self._router = router
@@ -59,13 +62,15 @@ class Front:
         self._quart = quart
         self._access = access
         self._options = options
+        self._meter = meter
         self._limiter = trio.CapacityLimiter(options.threads)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, websocket or lifespan."""
         match scope["type"]:
             case "http":
-                await self._serve_http(scope, receive, send)
+                with self._meter:
+                    await self._serve_http(scope, receive, send)
             case "websocket":
                 await self._serve_websocket(scope, receive, send)
             case _:
@@ -81,6 +86,7 @@ class Front:
             return exception_answer(error, request, describe=describe)
 
     async def _serve_http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started_s = perf_counter()
         request = AsgiRequest(scope, receive, self._options.limits)
         user = self._access.user_of(request.client, request.raw_headers.get(b"authorization"))
         if user is None:
@@ -100,6 +106,8 @@ class Front:
             case _:
                 answer = await self._ask_quart(scope, request, receive, send, is_page=found is None)
         if answer is not None:
+            pattern = found.route.pattern if isinstance(found, Match) else ""
+            self._meter.answered(request.method, pattern, answer.status, started_s)
             await self._send(answer, request, scope, receive, send)
 
     def _early_answer(self, request: AsgiRequest) -> Answer | None:

@@ -11,10 +11,12 @@ from ..config.settings import Settings
 from ..dicom.dictionary import Dictionary
 from ..index.index import Index
 from ..jobs.engine import JobsEngine
+from ..metrics import Metrics
 from ..storage.area import Storage
 from ..workers import Workers
 from .annotations import Annotations
 from .attachments import AttachmentNames, Attachments
+from .ending import Ending
 from .feed import Feed
 from .ingest import Ingest
 from .job_statistics import JobMeter
@@ -22,6 +24,7 @@ from .job_view import JobViews
 from .library import Library
 from .metadata import MetadataEditor
 from .removal import Removal
+from .switches import Switches
 from .tags import TagReader
 from .upload import Upload
 
@@ -60,5 +63,11 @@ class ServerContext(Struct, frozen=True, kw_only=True):
     tags: TagReader
     now: Callable[[], datetime]
     """The time in UTC."""
-    stop_requested: trio.Event
-    """Set to stop the server in good order."""
+    ending: Ending
+    switches: Switches
+    metrics: Metrics
+
+    @property
+    def stop_requested(self) -> trio.Event:
+        """Set when the server stops."""
+        return self.ending.requested

@@ -7,6 +7,7 @@ if that does not happen, whatever the reason, settling asks the index and remove
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
+from time import perf_counter
 from typing import TypeVar
 
 from msgspec import Struct, field
@@ -18,6 +19,7 @@ from ..dicom.parse import NeedMoreData, ParsedInstance, ParsePlan, parse_instanc
 from ..dicom.part10 import DEFLATED, NATIVE
 from ..index.index import Index
 from ..index.transaction import Transaction
+from ..metrics import Metrics
 from ..model.errors import BadFileFormat, OrthancError
 from ..model.event import ChangeEvent, ResourceDeleted, ResourcesTouched
 from ..model.resource import AttachmentType, ResourceLevel
@@ -39,6 +41,7 @@ from .registration import (
 from .settling import Settling
 from .spool import Collected, Received, piece_of, size_of
 from .stability import Stability
+from .switches import Switches
 
 __all__ = [
     "Entry",
@@ -69,7 +72,6 @@ class IngestOptions(Struct, frozen=True, kw_only=True):
     stores_md5: bool = True
     compresses: bool = False
     """Whether files are stored deflated, unless their pixels are compressed already."""
-    default_encoding: str = "Latin1"
     main_dicom_tags: MainDicomTags = field(default_factory=lambda: MAIN_DICOM_TAGS)
     dictionary: Dictionary = STANDARD
 
@@ -107,6 +109,8 @@ class Ingest:
         stability: Stability,
         options: IngestOptions,
         now: Callable[[], datetime],
+        switches: Switches | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self._index = index
         self._storage = storage
@@ -115,6 +119,8 @@ class Ingest:
         self._stability = stability
         self._options = options
         self._now = now
+        self._switches = switches or Switches()
+        self._duration_ms = (metrics or Metrics()).largest("orthanc_store_dicom_duration_ms")
         self._writer = FileWriter(storage, stores_md5=options.stores_md5)
         self._registrar = Registrar(options.overwrite, options.main_dicom_tags)
         self._plan = ParsePlan(options.main_dicom_tags, options.dictionary)
@@ -130,11 +136,13 @@ class Ingest:
         Raises BadFileFormat, InexistentTag for what is no instance; FullStorage, FileStorageCannotWrite,
         DatabaseError if it cannot be kept. Source: the Orthanc Book, "Configuration of Orthanc".
         """
+        started_s = perf_counter()
         batch = StoringBatch(self, origin)
         try:
             return await self._storage.run(partial(batch.store, data=data, metadata=metadata or {}))
         finally:
             self._follow_up(batch)
+            self._duration_ms.see_since(started_s)
 
     async def store_in_batch(self, work: "Callable[[StorageArea, StoringBatch], T]", origin: Origin) -> T:
         """Run `work` in one hop to a storage thread and return its result; the batch given to it stores.
@@ -244,7 +252,7 @@ class Ingest:
             try:
                 return parse_instance(
                     memoryview(piece_of(data, 0, size)),
-                    default_encoding=self._options.default_encoding,
+                    default_encoding=self._switches.default_encoding,
                     total_size=total,
                     plan=self._plan,
                 )

@@ -32,6 +32,8 @@ class JobMeter:
         """Jobs that were seen before their end: of an ended one there may be news too."""
         self._seconds: deque[tuple[datetime, Counter[JobState]]] = deque()
         """The ends of each second that had any."""
+        self.ended = Counter[JobState]()
+        """The ends since the start of the server, by state."""
 
     def notice(self, event: Event) -> None:
         """Take note of the end of a job."""
@@ -52,6 +54,7 @@ class JobMeter:
             self._drop_old()
             self._seconds.append((second, Counter()))
         self._seconds[-1][1][state] += 1
+        self.ended[state] += 1
 
     def _drop_old(self) -> None:
         begin = self._now() - _WINDOW

@@ -41,7 +41,7 @@ class Library:
         self._storage = storage
         self._is_stable = is_stable
         self._cache: OrderedDict[str, Description] = OrderedDict()
-        self._files = OpenFiles()
+        self.files = OpenFiles()
         self._generation = 0
 
     def notice(self, event: Event) -> None:
@@ -61,11 +61,11 @@ class Library:
         self._generation += 1
         for id in ids:
             self._cache.pop(id, None)
-            self._files.forget(id)
+            self.files.forget(id)
 
     def close(self) -> None:
         """Close the files that are kept open. Safe to repeat."""
-        self._files.close()
+        self.files.close()
 
     def cached(self, level: ResourceLevel, id: str) -> Description | None:
         """Return the description of a resource if it is at hand."""
@@ -162,13 +162,13 @@ class Library:
 
         Where it is in no local file, return it. Raises InexistentFile.
         """
-        known = self._files.borrow(id, attachment.uuid)
+        known = self.files.borrow(id, attachment.uuid)
         if known is not None:
             return known, 0
         generation = self._generation
         opened = await self._storage.run(partial(_open_blob, attachment=attachment))
         if isinstance(opened, tuple) and opened[1] == 0 and generation == self._generation:
-            self._files.keep(id, attachment.uuid, opened[0])
+            self.files.keep(id, attachment.uuid, opened[0])
         return opened
 
     async def read_content(self, attachment: Attachment) -> bytes:

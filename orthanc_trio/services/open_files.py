@@ -19,12 +19,22 @@ class OpenFiles:
         limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._most = _MOST if limit == resource.RLIM_INFINITY else min(_MOST, limit // _SHARE)
         self._files: OrderedDict[str, tuple[str, int]] = OrderedDict()
+        self.hits = 0
+        """How often an open file was asked for, since the start."""
+        self.misses = 0
+
+    @property
+    def count(self) -> int:
+        """How many files are open."""
+        return len(self._files)
 
     def borrow(self, id: str, key: str) -> int | None:
         """Return a descriptor of the file `key` of resource `id`, which the caller closes, if one is open."""
         found = self._files.get(id)
         if found is None or found[0] != key:
+            self.misses += 1
             return None
+        self.hits += 1
         self._files.move_to_end(id)
         return os.dup(found[1])
 

@@ -16,6 +16,7 @@ from ..model.errors import BadFileFormat, UnknownResource
 from ..model.resource import Attachment, Facts, Metadata
 from ..storage.area import Storage, StorageArea
 from ..storage.content import open_content
+from .switches import Switches
 
 MAX_READ_BYTES = 1 << 30
 """A larger file, or head of one, is not read for its tags."""
@@ -27,16 +28,27 @@ _DIGITS = 18
 
 _NOTHING: frozenset[int] = frozenset()
 
+_Key = tuple[str, Format, str]
+"""The key of a file, and the two things that its encoding depends on."""
+
 
 class TagReader:
     """Reads the files of instances for their tags."""
 
-    def __init__(self, storage: Storage, *, default_encoding: str, dictionary: Dictionary) -> None:
+    def __init__(self, storage: Storage, *, switches: Switches, dictionary: Dictionary) -> None:
         self._storage = storage
-        self._default_encoding = default_encoding
+        self._switches = switches
         self._dictionary = dictionary
-        self._kept: OrderedDict[tuple[str, Format], bytes] = OrderedDict()
-        self._kept_bytes = 0
+        self._kept: OrderedDict[_Key, bytes] = OrderedDict()
+        self.kept_bytes = 0
+        self.hits = 0
+        """How often tags were asked for that were kept, since the start."""
+        self.misses = 0
+
+    @property
+    def kept_count(self) -> int:
+        """How many encodings are kept."""
+        return len(self._kept)
 
     async def encoded(
         self,
@@ -53,11 +65,14 @@ class TagReader:
         """
         file = _file(instance)
         is_plain = not (unlimited or whole)
-        known = self._kept.get((file.uuid, format)) if is_plain else None
+        key = file.uuid, format, self._switches.default_encoding
+        known = self._kept.get(key) if is_plain else None
         if known is not None:
-            self._kept.move_to_end((file.uuid, format))
+            self.hits += 1
+            self._kept.move_to_end(key)
             return known
-        how = Rendering(format, self._default_encoding, unlimited, self._dictionary)
+        self.misses += is_plain
+        how = Rendering(format, self._switches.default_encoding, unlimited, self._dictionary)
         size = file.uncompressed_size if whole else _head_size(instance)
 
         def render(area: StorageArea) -> bytes:
@@ -66,7 +81,7 @@ class TagReader:
 
         found = await self._storage.run(render)
         if is_plain:
-            self._keep((file.uuid, format), found)
+            self._keep(key, found)
         return found
 
     async def tags(
@@ -74,7 +89,7 @@ class TagReader:
     ) -> Tags:
         """Return the tags of an instance. Raises as `encoded`."""
         file, size = _file(instance), _head_size(instance)
-        how = Rendering(format, self._default_encoding, unlimited, self._dictionary)
+        how = Rendering(format, self._switches.default_encoding, unlimited, self._dictionary)
         return await self._storage.run(
             lambda area: render_dataset(_read(area, file, size), file.uncompressed_size, how)
         )
@@ -82,7 +97,7 @@ class TagReader:
     async def header(self, instance: Facts, format: Format) -> Tags:
         """Return the meta information of the file of an instance. Raises as `encoded`."""
         file = _file(instance)
-        how = Rendering(format, self._default_encoding, dictionary=self._dictionary)
+        how = Rendering(format, self._switches.default_encoding, dictionary=self._dictionary)
         return await self._storage.run(
             lambda area: render_meta(_read(area, file, min(_META_BYTES, file.uncompressed_size)), how)
         )
@@ -94,14 +109,14 @@ class TagReader:
             lambda area: read_content(_read(area, file, file.uncompressed_size), path, self._dictionary)
         )
 
-    def _keep(self, key: tuple[str, Format], encoded: bytes) -> None:
+    def _keep(self, key: _Key, encoded: bytes) -> None:
         if len(encoded) > _LONGEST_KEPT or key in self._kept:
             return
         self._kept[key] = encoded
-        self._kept_bytes += len(encoded)
-        while self._kept_bytes > CACHE_BYTES:
+        self.kept_bytes += len(encoded)
+        while self.kept_bytes > CACHE_BYTES:
             _, forgotten = self._kept.popitem(last=False)
-            self._kept_bytes -= len(forgotten)
+            self.kept_bytes -= len(forgotten)
 
 
 def _file(instance: Facts) -> Attachment:

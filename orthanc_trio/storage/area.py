@@ -140,6 +140,16 @@ class Storage:
         finally:
             self._at_work -= 1
 
+    @property
+    def idle_threads(self) -> int:
+        """How many more calls of `run` would not have to wait."""
+        return max(0, self._most_threads - self._at_work)
+
+    @property
+    def idle_long_threads(self) -> int:
+        """How many more calls of `run_long` would not have to wait."""
+        return int(self._long.available_tokens)
+
     async def run_long(self, function: Callable[[StorageArea], T]) -> T:
         """Do the same with a function that may take long, and may ask `trio.from_thread.check_cancelled`."""
         return await trio.to_thread.run_sync(function, self._area, limiter=self._long)

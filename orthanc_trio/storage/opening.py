@@ -8,22 +8,30 @@ from pathlib import Path
 import trio
 
 from ..config.settings import StorageBackend
+from ..metrics import Metrics
 from .area import Storage, StorageArea
 from .filesystem import FileSystemArea
 from .memory import MemoryArea
+from .metered import MeteredArea
 
 
 @asynccontextmanager
 async def open_storage(
-    kind: StorageBackend, folder: Path, *, is_synchronous: bool, threads: int
+    kind: StorageBackend,
+    folder: Path,
+    *,
+    is_synchronous: bool,
+    threads: int,
+    metrics: Metrics | None = None,
 ) -> AsyncIterator[Storage]:
     """Open the storage area in `folder` (unused by the one in memory) with `threads` storage threads.
 
+    What it does is recorded in `metrics`, if given.
     Raises FileStorageCannotWrite if the folder cannot be used.
     """
     match kind:
         case StorageBackend.MEMORY:
-            async with _opened(MemoryArea(), threads) as storage:
+            async with _opened(MemoryArea(), threads, metrics) as storage:
                 yield storage
         case StorageBackend.FILESYSTEM:
             area = await trio.to_thread.run_sync(
@@ -31,15 +39,15 @@ async def open_storage(
                 limiter=trio.CapacityLimiter(1),
             )
             try:
-                async with _opened(area, threads) as storage:
+                async with _opened(area, threads, metrics) as storage:
                     yield storage
             finally:
                 area.close()
 
 
 @asynccontextmanager
-async def _opened(area: StorageArea, threads: int) -> AsyncIterator[Storage]:
-    storage = Storage(area, threads=threads)
+async def _opened(area: StorageArea, threads: int, metrics: Metrics | None) -> AsyncIterator[Storage]:
+    storage = Storage(area if metrics is None else MeteredArea(area, metrics), threads=threads)
     try:
         yield storage
     finally:

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from orthanc_trio.config.settings import StorageBackend
+from orthanc_trio.metrics import Metrics
 from orthanc_trio.model.errors import InternalError
 from orthanc_trio.storage.area import StorageArea
 from orthanc_trio.storage.filesystem import FileSystemArea
 from orthanc_trio.storage.memory import MemoryArea
+from orthanc_trio.storage.metered import MeteredArea
 from orthanc_trio.storage.opening import open_storage
 
 from .storage import StorageContract, new_key
@@ -19,6 +21,12 @@ class TestMemoryArea(StorageContract):
     @pytest.fixture
     def area(self) -> StorageArea:
         return MemoryArea()
+
+
+class TestMeteredArea(StorageContract):
+    @pytest.fixture
+    def area(self) -> StorageArea:
+        return MeteredArea(MemoryArea(), Metrics())
 
 
 class TestFileSystemArea(StorageContract):

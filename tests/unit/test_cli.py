@@ -36,10 +36,17 @@ def test_values_follow_a_space_or_an_equals_sign(arguments: list[str]) -> None:
 
 
 def test_everything_else_is_a_path_of_the_configuration() -> None:
-    arguments = parse(["a.json", "--trace", "folder", "--no-jobs", "b=c"])
+    arguments = parse(["a.json", "--errors", "folder", "--no-jobs", "b=c"])
 
     assert arguments.paths == (Path("a.json"), Path("folder"), Path("b=c"))
-    assert arguments.options == {"--trace": "", "--no-jobs": ""}
+    assert arguments.options == {"--errors": "", "--no-jobs": ""}
+
+
+def test_the_levels_of_the_log_keep_their_order() -> None:
+    arguments = parse(["--trace-http", "--verbose", "--verbose-nothing", "--trace-sqlite"])
+
+    assert arguments.levels == (("trace", "http"), ("verbose",), ("trace", "sqlite"))
+    assert arguments.unknown == ("--verbose-nothing",)
 
 
 def test_unknown_options_are_kept_for_a_warning() -> None:

@@ -7,6 +7,7 @@ from orthanc_trio.dicom.render import Format
 from orthanc_trio.model.errors import BadFileFormat, UnknownResource
 from orthanc_trio.model.resource import Attachment, AttachmentType, Facts, Metadata, ResourceLevel
 from orthanc_trio.services import tags
+from orthanc_trio.services.switches import Switches
 from orthanc_trio.services.tags import TagReader
 from orthanc_trio.storage.area import Storage
 from orthanc_trio.storage.memory import MemoryArea
@@ -29,7 +30,7 @@ def open_reader(*names: str) -> tuple[TagReader, MemoryArea, int]:
         data = make_instance(patient_name=name)
         area.create(key, data)
         size = len(data)
-    return TagReader(Storage(area, threads=1), default_encoding="Latin1", dictionary=STANDARD), area, size
+    return TagReader(Storage(area, threads=1), switches=Switches(), dictionary=STANDARD), area, size
 
 
 async def test_what_was_read_once_is_kept() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
-from ..routing import Route
+from ..routing import Route, components
 
 
 def discover() -> list[ModuleType]:
@@ -20,3 +20,14 @@ def collect(modules: Iterable[Any], attribute: str) -> list[Route]:
     return [
         route for module in modules if hasattr(module, attribute) for route in getattr(module, attribute).all
     ]
+
+
+def children_of(path: str) -> list[str]:
+    """Return the words that can follow a path, sorted: what Orthanc lists where a path has no meaning."""
+    prefix = components(path)
+    children = {
+        parts[len(prefix)]
+        for parts in (components(route.pattern) for route in collect(discover(), "routes"))
+        if len(parts) > len(prefix) and parts[: len(prefix)] == prefix
+    }
+    return sorted(child for child in children if not child.startswith("{"))
