@@ -34,6 +34,7 @@ from .model.event import Event
 from .remote.client import HttpClient
 from .rest.app import make_app
 from .rest.auth import AccessPolicy, access_policy
+from .rest.request_meter import RequestMeter
 from .services.annotations import Annotations
 from .services.attachments import AttachmentNames, Attachments
 from .services.context import ServerContext
@@ -137,7 +138,8 @@ async def _open_http_door(
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    app = make_app(context, access=policy, options=options.door_options(context.settings))
+    meter = RequestMeter(context.metrics, context.settings.http_threads_count)
+    app = make_app(context, access=policy, options=options.door_options(context.settings), meter=meter)
     http_options = options.http_options(context.settings)
     async with trio.open_nursery() as http:
         serving = partial(serve_http, app, http_options, stop=context.stop_requested)

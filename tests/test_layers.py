@@ -69,6 +69,7 @@ HOMES = {
     "boto3": ("storage.s3",),
     "httpx": ("client.", "remote.http."),
     "rich": ("client.",),
+    "argon2": ("rest.passwords.",),
     "trio_websocket": ("client.",),
 }
 

@@ -191,7 +191,7 @@ class Settings(Struct, frozen=True, kw_only=True, rename=option_name):
     # Security
     remote_access_allowed: Annotated[bool, "serve clients on other computers"] = False
     authentication_enabled: Annotated[bool | None, "ask for a user; absent: as RemoteAccessAllowed"] = None
-    registered_users: Annotated[dict[str, Any] | None, "users and their passwords"] = None
+    registered_users: Annotated[dict[str, Any] | None, "users and their passwords or argon2 hashes"] = None
     ssl_enabled: Annotated[bool, "serve HTTPS in place of HTTP"] = False
     ssl_certificate: Annotated[Path, "PEM file with the certificate and the key of the HTTPS server"] = Path(
         "certificate.pem"

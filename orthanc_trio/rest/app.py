@@ -27,9 +27,10 @@ from .wire import Answer
 _MAX_PAGE_BODY_BYTES = 1024 * 1024
 
 
-def make_app(context: Any, *, access: AccessPolicy, options: DoorOptions) -> App:
+def make_app(
+    context: Any, *, access: AccessPolicy, options: DoorOptions, meter: RequestMeter | None = None
+) -> App:
     """Make the application of a running server out of all modules of `routes/`."""
-    meter = RequestMeter(context.metrics, context.settings.http_threads_count)
     return mount(context, discover(), access=access, options=options, meter=meter)
 
 

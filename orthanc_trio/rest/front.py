@@ -88,7 +88,7 @@ class Front:
     async def _serve_http(self, scope: Scope, receive: Receive, send: Send) -> None:
         started_s = perf_counter()
         request = AsgiRequest(scope, receive, self._options.limits)
-        user = self._access.user_of(request.client, request.raw_headers.get(b"authorization"))
+        user = await self._access.user_of(request.client, request.raw_headers.get(b"authorization"))
         if user is None:
             await send_answer(UNAUTHORIZED, send)
             return
@@ -160,7 +160,7 @@ class Front:
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
         client = scope.get("client") or ("",)
-        user = self._access.user_of(client[0], headers.get(b"authorization"))
+        user = await self._access.user_of(client[0], headers.get(b"authorization"))
         websocket = WebSocket(scope, receive, send)
         if user is None:
             await websocket.refuse(UNAUTHORIZED.status, *UNAUTHORIZED.headers)

@@ -1,8 +1,10 @@
 import base64
 import logging
+import time
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
 
 from orthanc_trio.model.errors import BadFileFormat, IncompatibleConfigurations, ParameterOutOfRange
 from orthanc_trio.rest.auth import AccessOptions, access_policy
@@ -66,9 +68,9 @@ def test_open_doors_are_warned_of_without_passwords(caplog: pytest.LogCaptureFix
 
 
 @pytest.mark.parametrize("user", USERS)
-def test_registered_users_enter_under_their_name(user: str) -> None:
+async def test_registered_users_enter_under_their_name(user: str) -> None:
     policy = access_policy(AccessOptions(remote_access_allowed=True, registered_users=USERS))
-    assert policy.user_of(REMOTE, basic(f"{user}:{USERS[user]}")) == user
+    assert await policy.user_of(REMOTE, basic(f"{user}:{USERS[user]}")) == user
 
 
 @pytest.mark.parametrize(
@@ -88,16 +90,54 @@ def test_registered_users_enter_under_their_name(user: str) -> None:
         basic(""),
     ],
 )
-def test_others_do_not_enter(authorization: bytes | None) -> None:
+async def test_others_do_not_enter(authorization: bytes | None) -> None:
     policy = access_policy(AccessOptions(authentication_enabled=True, registered_users=USERS))
-    assert policy.user_of(LOCAL, authorization) is None
+    assert await policy.user_of(LOCAL, authorization) is None
 
 
-def test_other_computers_do_not_enter_a_local_server_whoever_they_are() -> None:
+async def test_other_computers_do_not_enter_a_local_server_whoever_they_are() -> None:
     policy = access_policy(AccessOptions(authentication_enabled=True, registered_users=USERS))
-    assert policy.user_of(REMOTE, basic("ann:secret")) is None
-    assert policy.user_of(LOCAL, basic("ann:secret")) == "ann"
+    assert await policy.user_of(REMOTE, basic("ann:secret")) is None
+    assert await policy.user_of(LOCAL, basic("ann:secret")) == "ann"
 
 
-def test_nobody_has_a_name_where_none_is_needed() -> None:
-    assert access_policy(AccessOptions()).user_of(LOCAL, basic("ann:secret")) == ""
+async def test_nobody_has_a_name_where_none_is_needed() -> None:
+    assert await access_policy(AccessOptions()).user_of(LOCAL, basic("ann:secret")) == ""
+
+
+# Argon2 hashes of the PHC string format, here with parameters that are fast.
+HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+HASHED = {"ann": HASHER.hash("secret"), "zoë": HASHER.hash("päss:wort"), "bob": "plain"}
+
+
+@pytest.mark.parametrize("pair", ["ann:secret", "zoë:päss:wort", "bob:plain"])
+async def test_hashed_and_plain_passwords_open_the_door_again_and_again(pair: str) -> None:
+    policy = access_policy(AccessOptions(remote_access_allowed=True, registered_users=HASHED))
+    for _ in range(3):
+        assert await policy.user_of(REMOTE, basic(pair)) == pair.partition(":")[0]
+
+
+@pytest.mark.parametrize(
+    "pair", ["ann:wrong", "ann:", "nobody:secret", "bob:secret", "ann", f"ann:{HASHED['ann']}", "zoë:secret"]
+)
+async def test_a_hash_is_no_password_and_others_do_not_enter(pair: str) -> None:
+    policy = access_policy(AccessOptions(remote_access_allowed=True, registered_users=HASHED))
+    await policy.user_of(REMOTE, basic("ann:secret"))
+    for _ in range(2):
+        assert await policy.user_of(REMOTE, basic(pair)) is None
+
+
+async def test_a_right_password_is_verified_once() -> None:
+    slow = PasswordHasher(time_cost=8, memory_cost=32 * 1024, parallelism=1).hash("secret")
+    policy = access_policy(AccessOptions(authentication_enabled=True, registered_users={"ann": slow}))
+    times = []
+    for _ in range(20):
+        started = time.perf_counter()
+        assert await policy.user_of(LOCAL, basic("ann:secret")) == "ann"
+        times.append(time.perf_counter() - started)
+    assert min(times[1:]) < times[0] / 20
+
+
+def test_a_broken_hash_stops_the_start() -> None:
+    with pytest.raises(BadFileFormat, match="argon2"):
+        access_policy(AccessOptions(registered_users={"ann": "$argon2id$v=19$nonsense"}))

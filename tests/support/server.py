@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -111,6 +111,13 @@ class Server:
 
     def post(self, path: str, body: bytes | str | Mapping[str, Any] = b"") -> Reply:
         return self.request("POST", path, body if isinstance(body, bytes | str) else json.dumps(body))
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Ask again until something holds, for at most 20 s."""
+        deadline = time.monotonic() + 20
+        while not condition():
+            assert time.monotonic() < deadline, self.log.read_text()[-4000:]
+            self._wait_a_little()
 
     def wait_for_job(self, job_id: str, states: tuple[str, ...] = ("Success", "Failure")) -> dict[str, Any]:
         deadline = time.monotonic() + 30
