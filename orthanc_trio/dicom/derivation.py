@@ -22,10 +22,13 @@ _LOSSY_COMPRESSION = ("113040", "Lossy Compression")
 _PREDECESSOR = ("121320", "Uncompressed predecessor")
 
 
-def derive(dataset: Dataset, target: TransferSyntax, quality: int, *, ratio: float) -> None:
+def derive(
+    dataset: Dataset, target: TransferSyntax, quality: int, *, ratio: float, keeps_uid: bool = False
+) -> None:
     """Make of a dataset another instance, compressed `ratio` to one, that names the one it comes from.
 
-    Its SOP Instance UID is that of `derived_uid`.
+    Its SOP Instance UID is that of `derived_uid`. With `keeps_uid` it stays the same instance, as far as the
+    standard is concerned.
     """
     method = _METHODS[target.coding]
     dataset.LossyImageCompression = "01"
@@ -36,7 +39,7 @@ def derive(dataset: Dataset, target: TransferSyntax, quality: int, *, ratio: flo
     now = f"Lossy compression with {method}, quality {quality}, ratio {ratio:.4g}"
     dataset.DerivationDescription = f"{before}; {now}".removeprefix("; ")[:_MAX_DESCRIPTION]
     _append(dataset, "DerivationCodeSequence", _code(*_LOSSY_COMPRESSION))
-    if "SOPInstanceUID" in dataset:
+    if "SOPInstanceUID" in dataset and not keeps_uid:
         _append(dataset, "SourceImageSequence", _reference(dataset))
         dataset.SOPInstanceUID = UID(derived_uid(str(dataset.SOPInstanceUID), target.uid, quality))
 

@@ -28,8 +28,10 @@ _MAX_OFFSET = 0xFFFFFFFF
 _ITEM_HEADER_BYTES = 8
 
 
-def recode_file(data: bytes, target: TransferSyntax, quality: int) -> bytes:
+def recode_file(data: bytes, target: TransferSyntax, quality: int, *, keeps_uid: bool = False) -> bytes:
     """Return the file in the transfer syntax `target`: `data` itself if it has it already.
+
+    With `keeps_uid` a loss does not make it another instance.
 
     Raises BadFileFormat if that is not possible, and whatever pydicom and the codecs raise.
     """
@@ -46,7 +48,7 @@ def recode_file(data: bytes, target: TransferSyntax, quality: int) -> bytes:
     elif source.is_native and target.is_native:
         _rewrite_native(dataset, source, target)
     else:
-        _recode(dataset, source, target, quality)
+        _recode(dataset, source, target, quality, keeps_uid=keeps_uid)
     reencode(dataset, target)
     return _written(dataset, target)
 
@@ -71,7 +73,9 @@ def _set_native(dataset: Dataset, data: bytes, bits_allocated: int, target: Tran
     dataset[_PIXEL_DATA] = DataElement(_PIXEL_DATA, vr, data)
 
 
-def _recode(dataset: Dataset, source: TransferSyntax, target: TransferSyntax, quality: int) -> None:
+def _recode(
+    dataset: Dataset, source: TransferSyntax, target: TransferSyntax, quality: int, *, keeps_uid: bool
+) -> None:
     """Decode and encode the frames, one by one, and tell in the tags what they are now."""
     tagged = read_format(dataset)
     format = replace(tagged, photometric=decoded_photometric(tagged, source), is_planar=False)
@@ -88,7 +92,8 @@ def _recode(dataset: Dataset, source: TransferSyntax, target: TransferSyntax, qu
         _set_encapsulated(dataset, encoded)
         photometric, is_planar = encoded_photometric(format, target), target.is_planar
         if target.is_lossy:
-            derive(dataset, target, quality, ratio=format.size / sum(map(len, encoded)))
+            ratio = format.size / sum(map(len, encoded))
+            derive(dataset, target, quality, ratio=ratio, keeps_uid=keeps_uid)
     dataset.PhotometricInterpretation = photometric
     if format.samples > 1:
         dataset.PlanarConfiguration = int(is_planar)

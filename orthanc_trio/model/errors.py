@@ -135,6 +135,12 @@ class FullStorage(OrthancError):
         return 507
 
 
+class CannotStoreInstance(OrthancError):
+    """An instance that the server made and that its index refuses."""
+
+    code = ErrorCode.CANNOT_STORE_INSTANCE
+
+
 class CorruptedFile(OrthancError):
     """A stored file whose bytes are not those that were stored."""
 

@@ -92,8 +92,8 @@ class Entry(Struct, frozen=True):
     metadata: MetadataByLevel
 
 
-Also = Callable[[Transaction, Registrar], None]
-"""What else is to be done in the commit that enters files into the index."""
+Also = Callable[[Transaction, Registrar, Sequence[Registered | OrthancError]], None]
+"""What else is to be done in the commit that enters files into the index, given what became of each."""
 
 
 class Ingest:
@@ -232,7 +232,7 @@ class Ingest:
             date = self._now()
             results = [self._register_one(tx, entry, origin, date) for entry in entries]
             if also is not None:
-                also(tx, self._registrar)
+                also(tx, self._registrar, results)
             return results
 
         return self._index.write_here(write)

@@ -138,6 +138,27 @@ class Registrar:
             result=StoreResult(StoreStatus.SUCCESS, file.ids), removed=removed, changes=tuple(changes)
         )
 
+    def refresh(self, tx: Transaction, file: StoredFile) -> None:
+        """Give the patient, study and series of an instance the main tags that it says. Safe to repeat."""
+        ids = (file.ids.patient, file.ids.study, file.ids.series)
+        known, rows = tx.tags_of(ids), tx.find_all(ids)
+        for level, id in zip((PATIENT, STUDY, SERIES), ids, strict=True):
+            if id not in rows:
+                continue
+            row, tags = rows[id].row, file.parsed.tags.get(level, {})
+            patient_tags = file.parsed.tags.get(PATIENT, {}) if level is STUDY else None
+            if known[id].own != tags or (patient_tags is not None and known[id].patient != patient_tags):
+                tx.set_tags(row, tags, patient_tags)
+                tx.set_metadata(row, {Metadata.MAIN_DICOM_TAGS_SIGNATURE: self._signatures[level]})
+            self._refresh_sequences(tx, row, file.parsed.sequences.get(level))
+
+    def _refresh_sequences(self, tx: Transaction, row: int, sequences: str | None) -> None:
+        item = tx.metadata_item(row, Metadata.MAIN_DICOM_SEQUENCES)
+        if sequences is None:
+            tx.remove_metadata(row, Metadata.MAIN_DICOM_SEQUENCES)
+        elif item is None or item.value != sequences:
+            tx.set_metadata(row, {Metadata.MAIN_DICOM_SEQUENCES: sequences})
+
     def _replaces(self, tx: Transaction, old: Row, new: Attachment) -> bool:
         match self._overwrite:
             case OverwriteInstances.NEVER:

@@ -87,7 +87,7 @@ async def test_a_batch_that_fails_leaves_no_file(tmp_path: Path) -> None:
 
 
 async def test_what_else_is_done_in_the_commit_is_done_or_undone_with_it(tmp_path: Path) -> None:
-    def also(tx: Transaction, registrar: Registrar) -> None:
+    def also(tx: Transaction, registrar: Registrar, results: Sequence[object]) -> None:
         row = tx.find(tx.ids(ResourceLevel.PATIENT)[0])
         assert row is not None
         tx.set_metadata(row.row, {Metadata.ANONYMIZED_FROM: "there"})
