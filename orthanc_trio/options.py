@@ -12,20 +12,24 @@ import uuid
 import msgspec
 
 from .config.dictionary import own_tags
-from .config.settings import Settings, UserNumber
+from .config.settings import Settings, StorageAccessOnFind, UserNumber
 from .config.webhook import WebhookRetry
 from .dicom.dictionary import Dictionary
+from .dicom.main_tags import main_dicom_tags
 from .httpd.options import HttpOptions
 from .httpd.tls import TlsOptions, server_context
 from .jobs.options import EngineOptions, HistoryOptions, Limits, Retries
-from .model.errors import BadParameterType
+from .model.errors import BadParameterType, ParameterOutOfRange
 from .model.job import RetryPolicy
+from .model.resource import ResourceLevel
+from .model.tags import MainDicomTags
 from .remote.client import HttpClientOptions
 from .rest.auth import AccessOptions, AccessPolicy
 from .rest.front import DoorOptions
 from .rest.requests import BodyLimits
 from .services.attachments import AttachmentOptions, ContentType
 from .services.context import About
+from .services.finder import FindLimits
 from .services.ingest import IngestOptions
 from .services.upload import UploadLimits
 from .services.webhooks import KIND as WEBHOOK
@@ -97,6 +101,26 @@ def dictionary(settings: Settings) -> Dictionary:
     return Dictionary(tuple(own_tags(settings.dictionary)), knows_vendors=settings.load_private_dictionary)
 
 
+def main_tags(settings: Settings, dictionary: Dictionary) -> MainDicomTags:
+    """Return which tags the index holds. Raises UnknownDicomTag, ParameterOutOfRange for an unknown level."""
+    levels = {level.type_name: level for level in ResourceLevel}
+    extra = settings.extra_main_dicom_tags or {}
+    unknown = extra.keys() - levels.keys()
+    if unknown:
+        raise ParameterOutOfRange(f"ExtraMainDicomTags has unknown levels: {', '.join(sorted(unknown))}")
+    return main_dicom_tags({levels[name]: tags for name, tags in extra.items()}, dictionary)
+
+
+def may_read_files(settings: Settings) -> bool:
+    """Return whether files are read for tags that the index does not hold."""
+    return settings.storage_access_on_find is not StorageAccessOnFind.NEVER
+
+
+def find_limits(settings: Settings) -> FindLimits:
+    """Return how much a search may find."""
+    return FindLimits(settings.limit_find_results or None, settings.limit_find_instances or None)
+
+
 def ingest_options(settings: Settings, dictionary: Dictionary) -> IngestOptions:
     """Return how instances are stored."""
     return IngestOptions(
@@ -104,6 +128,7 @@ def ingest_options(settings: Settings, dictionary: Dictionary) -> IngestOptions:
         stores_md5=settings.store_md5_for_attachments,
         compresses=settings.storage_compression,
         dictionary=dictionary,
+        main_dicom_tags=main_tags(settings, dictionary),
     )
 
 

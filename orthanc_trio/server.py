@@ -37,17 +37,20 @@ from .rest.auth import AccessPolicy, access_policy
 from .rest.request_meter import RequestMeter
 from .services.annotations import Annotations
 from .services.attachments import AttachmentNames, Attachments
+from .services.child_files import ChildFiles
 from .services.context import ServerContext
 from .services.ending import Ending
 from .services.feed import Feed
+from .services.finder import Finder
 from .services.ingest import Ingest
 from .services.job_statistics import JobMeter
 from .services.job_view import JobViews
 from .services.jobs_store import IndexJobsStore
 from .services.library import Library
 from .services.measurements import counted_log
-from .services.metadata import MetadataEditor
+from .services.metadata import MetadataEditor, MetadataNames
 from .services.removal import Removal
+from .services.requested_tags import RequestedTags
 from .services.settling import Settling
 from .services.stability import Stability
 from .services.switches import Switches
@@ -263,6 +266,9 @@ def _make_engine(base: _Base, services: KindServices, *, load_jobs: bool) -> Job
 def _make_context(base: _Base, policy: AccessPolicy, jobs: JobsEngine) -> ServerContext:
     settings, index, storage, bus = base.settings, base.index, base.storage, base.bus
     ingest = _make_ingest(base)
+    library = Library(index, storage, base.stability.is_stable)
+    tags = TagReader(storage, switches=base.switches, dictionary=base.dictionary)
+    requested_tags, finder = _make_search(base, library, tags)
     job_views = JobViews(show_retry_as_pending=settings.show_retry_as_pending)
     return ServerContext(
         settings=settings,
@@ -278,18 +284,41 @@ def _make_context(base: _Base, policy: AccessPolicy, jobs: JobsEngine) -> Server
         feed=Feed(jobs, job_views, utc_now),
         ingest=ingest,
         upload=Upload(ingest, storage, options.upload_limits(settings)),
-        library=Library(index, storage, base.stability.is_stable),
+        library=library,
         removal=Removal(index, bus, settling=base.settling, now=utc_now),
         annotations=Annotations(index, bus),
         attachments=_make_attachments(base),
         attachment_names=AttachmentNames(options.content_types(settings)),
-        tags=TagReader(storage, switches=base.switches, dictionary=base.dictionary),
+        tags=tags,
+        main_dicom_tags=options.main_tags(settings, base.dictionary),
+        requested_tags=requested_tags,
+        finder=finder,
+        metadata_names=MetadataNames(settings.user_metadata),
         metadata=MetadataEditor(index, bus, now=utc_now, checks_revisions=settings.check_revisions),
         now=utc_now,
         ending=Ending(),
         switches=base.switches,
         metrics=base.metrics,
     )
+
+
+def _make_search(base: _Base, library: Library, tags: TagReader) -> tuple[RequestedTags, Finder]:
+    settings, files = base.settings, ChildFiles(library, tags)
+    table, may_read = options.main_tags(settings, base.dictionary), options.may_read_files(settings)
+    requested_tags = RequestedTags(
+        base.index, library, files, table, may_read=may_read, warnings=settings.warnings
+    )
+    finder = Finder(
+        base.index,
+        library,
+        files,
+        requested_tags,
+        table=table,
+        dictionary=base.dictionary,
+        limits=options.find_limits(settings),
+        may_read=may_read,
+    )
+    return requested_tags, finder
 
 
 def _make_attachments(base: _Base) -> Attachments:

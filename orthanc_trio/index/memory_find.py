@@ -20,7 +20,7 @@ from .query import (
 )
 
 _AS: dict[OrderType, Callable[[str], str | float | None]] = {
-    OrderType.TEXT: lambda text: text,
+    OrderType.TEXT: fold,
     OrderType.INTEGER: as_integer,
     OrderType.FLOAT: as_float,
 }

@@ -56,7 +56,7 @@ class LabelsCondition(Struct, frozen=True):
 
 
 class OrderType(Enum):
-    """How values are compared."""
+    """How values are compared: as texts, folded, or as the numbers that they are."""
 
     TEXT = "text"
     INTEGER = "integer"

@@ -20,7 +20,7 @@ _MAX_STARS = 2
 _LAST_CODE_POINT = 0x10FFFF
 _SURROGATES = range(0xD800, 0xE000)
 _MAX_OFFSET = (1 << 63) - 1
-_AS = {Type.TEXT: "{}", Type.INTEGER: "as_integer({})", Type.FLOAT: "as_float({})"}
+_AS = {Type.TEXT: "folded({})", Type.INTEGER: "as_integer({})", Type.FLOAT: "as_float({})"}
 
 
 class Select:
@@ -69,7 +69,8 @@ class Select:
             name = KEYS[level].name
             tables.append(f"JOIN {name} ON {name}.row = {level.name}.row")
         where = list(self._where)
-        if not self._keys:
+        if not (self._keys and self._has_driver):
+            # Else the keys imply the level, and an index on them is the better way in.
             where.append(f"{self.level.name}.level = {int(self.level)}")
         return f"FROM {' '.join(tables)}" + (f" WHERE {' AND '.join(where)}" if where else "")
 
@@ -147,9 +148,10 @@ class Select:
             case MetadataKey(type):
                 row = f"{self.level.name}.row"
                 value = f"(SELECT value FROM metadata AS m WHERE m.row = {row} AND m.type = {int(type)})"
-            case TagKey() as key:
-                value = self._value(key)
-        value = _AS[order.type].format(value)
+                value = _AS[order.type].format(value)
+            case TagKey(level, tag) as key:
+                column = self._column(level, tag) if order.type is Type.TEXT else None
+                value = column or _AS[order.type].format(self._value(key))
         self._order.append(f"{value} {'DESC' if order.is_descending else 'ASC'} NULLS LAST")
 
 

@@ -12,18 +12,21 @@ from ..dicom.dictionary import Dictionary
 from ..index.index import Index
 from ..jobs.engine import JobsEngine
 from ..metrics import Metrics
+from ..model.tags import MainDicomTags
 from ..storage.area import Storage
 from ..workers import Workers
 from .annotations import Annotations
 from .attachments import AttachmentNames, Attachments
 from .ending import Ending
 from .feed import Feed
+from .finder import Finder
 from .ingest import Ingest
 from .job_statistics import JobMeter
 from .job_view import JobViews
 from .library import Library
-from .metadata import MetadataEditor
+from .metadata import MetadataEditor, MetadataNames
 from .removal import Removal
+from .requested_tags import RequestedTags
 from .switches import Switches
 from .tags import TagReader
 from .upload import Upload
@@ -60,6 +63,10 @@ class ServerContext(Struct, frozen=True, kw_only=True):
     attachments: Attachments
     attachment_names: AttachmentNames
     metadata: MetadataEditor
+    metadata_names: MetadataNames
+    finder: Finder
+    requested_tags: RequestedTags
+    main_dicom_tags: MainDicomTags
     tags: TagReader
     now: Callable[[], datetime]
     """The time in UTC."""

@@ -5,11 +5,11 @@ until an event says that they are no longer true.
 """
 
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Hashable, Iterable, Sequence
 from functools import partial
 
 from ..index.index import Index
-from ..index.transaction import ChangesPage, ReadTransaction
+from ..index.transaction import ChangesPage
 from ..model.errors import UnknownResource
 from ..model.event import ChangeEvent, ChangeType, Event, ResourceDeleted, ResourcesTouched
 from ..model.resource import Attachment, Facts, ResourceLevel, Statistics
@@ -18,6 +18,7 @@ from ..storage.content import open_content
 from .open_files import OpenFiles
 
 _CACHED_RESOURCES = 8192
+_BATCH = 1000  # resources whose facts are read at once
 _PIECE = 1 << 20
 _CACHED_CHILDREN = 1000  # a resource with more children is cheap to ask for, compared with keeping it
 
@@ -30,7 +31,7 @@ class Description:
     def __init__(self, facts: Facts, *, is_stable: bool) -> None:
         self.facts = facts
         self.is_stable = is_stable
-        self.encodings: dict[str, bytes] = {}
+        self.encodings: dict[Hashable, bytes] = {}
 
 
 class Library:
@@ -81,30 +82,31 @@ class Library:
         if found is not None:
             return found
         generation = self._generation
-        facts = await self._index.read(lambda tx: tx.facts(id, level))
+        facts = await self._index.read(lambda tx: tx.facts(id, level), is_quick=True)
         return None if facts is None else self._keep(facts, generation)
 
     async def describe_level(
         self, level: ResourceLevel, since: int = 0, limit: int | None = None
     ) -> list[Description]:
         """Return a page of a level, in ascending order of the identifiers."""
-        return await self._describe_many(lambda tx: tx.ids(level, since, limit))
+        return await self.describe_all(await self.ids(level, since, limit))
 
     async def describe_descendants(self, id: str, level: ResourceLevel) -> list[Description]:
         """Return all descendants of `id` at `level`, in ascending order of the identifiers."""
-        return await self._describe_many(lambda tx: tx.descendants(id, level))
+        return await self.describe_all(await self.descendants(id, level))
 
-    async def _describe_many(self, list_ids: Callable[[ReadTransaction], list[str]]) -> list[Description]:
-        generation = self._generation
-        cached = self._cache.copy()
-
-        def read(tx: ReadTransaction) -> tuple[list[str], list[Facts]]:
-            ids = list_ids(tx)
-            return ids, tx.facts_of([id for id in ids if id not in cached])
-
-        ids, loaded = await self._index.read(read)
-        fresh = {facts.id: self._keep(facts, generation) for facts in loaded}
-        return [fresh.get(id) or cached[id] for id in ids]
+    async def describe_all(self, ids: Sequence[str]) -> list[Description]:
+        """Return the descriptions of resources of any level, in the order of `ids`, without the unknown."""
+        known = self._cache
+        missing = [id for id in ids if id not in known]
+        if not missing:
+            return [known[id] for id in ids]
+        found = {id: known[id] for id in ids if id in known}
+        for start in range(0, len(missing), _BATCH):
+            batch, generation = missing[start : start + _BATCH], self._generation
+            for facts in await self._index.read(lambda tx, batch=batch: tx.facts_of(batch)):  # type: ignore[misc]
+                found[facts.id] = self._keep(facts, generation)
+        return [found[id] for id in ids if id in found]
 
     def _keep(self, facts: Facts, generation: int) -> Description:
         description = Description(facts, is_stable=self._is_stable(facts.id))
@@ -116,15 +118,15 @@ class Library:
 
     async def ids(self, level: ResourceLevel, since: int = 0, limit: int | None = None) -> list[str]:
         """Return a page of the identifiers of a level, ascending."""
-        return await self._index.read(lambda tx: tx.ids(level, since, limit))
+        return await self._index.read(lambda tx: tx.ids(level, since, limit), is_quick=True)
 
     async def descendants(self, id: str, level: ResourceLevel) -> list[str]:
         """Return the identifiers of all descendants of `id` at `level`, ascending."""
-        return await self._index.read(lambda tx: tx.descendants(id, level))
+        return await self._index.read(lambda tx: tx.descendants(id, level), is_quick=True)
 
     async def ancestor(self, id: str, level: ResourceLevel) -> Description | None:
         """Return the ancestor of `id` at `level`."""
-        chain = await self._index.read(lambda tx: tx.ancestors(id))
+        chain = await self._index.read(lambda tx: tx.ancestors(id), is_quick=True)
         found = next((ref for ref in chain if ref.level is level), None)
         return None if found is None else await self.describe(level, found.id)
 

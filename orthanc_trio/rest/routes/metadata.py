@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from ...model.errors import BadRequest
 from ...model.resource import ResourceLevel
 from ...services.context import ServerContext
-from ...services.metadata import MetadataNames, revision_of
+from ...services.metadata import revision_of
 from ...services.numbered_names import USER_NUMBERS
 from ..errors import empty_answer
 from ..etag import etag, if_match, if_none_match
@@ -17,17 +17,13 @@ from ..wire import AnyAnswer, Request, json_answer, nothing, text_answer
 routes = Routes()
 
 
-def _names(context: ServerContext) -> MetadataNames:
-    return MetadataNames(context.settings.user_metadata)
-
-
 def _mount(level: ResourceLevel) -> None:
     path = f"/{level.collection}/{{id}}/metadata"
 
     @routes.get(path)
     async def list_metadata(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
         values = dict(sorted((await require(context, level, id)).facts.metadata.items()))
-        names = _names(context)
+        names = context.metadata_names
         is_numeric = "numeric" in request.query
         if flag(request, "expand"):
             shown = ((str(n) if is_numeric else names.name(n), value) for n, value in values.items())
@@ -37,7 +33,7 @@ def _mount(level: ResourceLevel) -> None:
     @routes.get(path + "/{name}")
     async def get_metadata(context: ServerContext, request: Request, *, id: str, name: str) -> AnyAnswer:
         check_level(context, level)
-        item = await context.metadata.read(level, id, _names(context).number(name))
+        item = await context.metadata.read(level, id, context.metadata_names.number(name))
         if item is None:
             return nothing(request)
         revision = revision_of(item)
@@ -52,7 +48,7 @@ def _mount_changes(level: ResourceLevel) -> None:
     @routes.put(path)
     async def put_metadata(context: ServerContext, request: Request, *, id: str, name: str) -> AnyAnswer:
         check_level(context, level)
-        number = _names(context).number(name)
+        number = context.metadata_names.number(name)
         if number not in USER_NUMBERS:
             return empty_answer(403)
         value = _text(await request.body())
@@ -62,7 +58,7 @@ def _mount_changes(level: ResourceLevel) -> None:
     @routes.delete(path)
     async def delete_metadata(context: ServerContext, request: Request, *, id: str, name: str) -> AnyAnswer:
         check_level(context, level)
-        number = _names(context).number(name)
+        number = context.metadata_names.number(name)
         if number not in USER_NUMBERS:
             return empty_answer(403)
         await context.metadata.remove(id, number, if_match(request))

@@ -1,14 +1,16 @@
 """Patients, studies, series and instances: list, look, walk, delete. Source: the Orthanc Book, "REST API"."""
 
+from msgspec.structs import replace
+
 from ...model.errors import UnknownResource
 from ...model.resource import ResourceLevel
 from ...services.context import ServerContext
-from ...services.library import Description
+from ..describing import answer_all, answer_one, view_of_url
+from ..find_body import content_of_url
 from ..level import check_level, require
 from ..query import flag, page
-from ..resource_json import encode_description, tag_format
 from ..routing import Routes
-from ..wire import JSON, Answer, AnyAnswer, Request, json_answer, nothing
+from ..wire import AnyAnswer, Request, json_answer, nothing
 
 routes = Routes()
 
@@ -26,9 +28,13 @@ def _mount_level(level: ResourceLevel) -> None:
     async def list_level(context: ServerContext, request: Request) -> AnyAnswer:
         check_level(context, level)
         since, limit = page(request)
-        if not flag(request, "expand"):
+        content = request.query.get("response-content")
+        if content is None and not flag(request, "expand"):
             return json_answer(await context.library.ids(level, since, limit))
-        return _answer_all(request, await context.library.describe_level(level, since, limit))
+        view = view_of_url(context, request)
+        if content is not None:
+            view = replace(view, content=content_of_url(content), is_partial=True)
+        return await answer_all(context, await context.library.describe_level(level, since, limit), view)
 
     @routes.get(f"/{collection}/{{id}}", hot=True)
     async def get_resource(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
@@ -36,7 +42,7 @@ def _mount_level(level: ResourceLevel) -> None:
         description = await context.library.describe(level, id)
         if description is None:
             return nothing(request)
-        return Answer(body=encode_description(description, tag_format(request)), media_type=JSON)
+        return await answer_one(context, description, view_of_url(context, request))
 
     @routes.delete(f"/{collection}/{{id}}")
     async def delete_resource(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
@@ -60,7 +66,8 @@ def _mount_descendants(level: ResourceLevel, lower: ResourceLevel) -> None:
         await require(context, level, id)
         if not flag(request, "expand", default=True):
             return json_answer(await context.library.descendants(id, lower))
-        return _answer_all(request, await context.library.describe_descendants(id, lower))
+        view = view_of_url(context, request)
+        return await answer_all(context, await context.library.describe_descendants(id, lower), view)
 
 
 def _mount_ancestor(level: ResourceLevel, upper: ResourceLevel) -> None:
@@ -70,13 +77,7 @@ def _mount_ancestor(level: ResourceLevel, upper: ResourceLevel) -> None:
         description = await context.library.ancestor(id, upper)
         if description is None:
             raise UnknownResource
-        return Answer(body=encode_description(description, tag_format(request)), media_type=JSON)
-
-
-def _answer_all(request: Request, descriptions: list[Description]) -> Answer:
-    format = tag_format(request)
-    encoded = [encode_description(description, format) for description in descriptions]
-    return Answer(body=b"[" + b",".join(encoded) + b"]", media_type=JSON)
+        return await answer_one(context, description, view_of_url(context, request))
 
 
 for _level in ResourceLevel:

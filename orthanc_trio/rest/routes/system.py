@@ -5,7 +5,7 @@ from typing import Any
 from ... import __version__
 from ...config.settings import OverwriteInstances, Settings
 from ...model.resource import ResourceLevel, Statistics
-from ...model.tags import signature
+from ...model.tags import MainDicomTags, signature
 from ...services.context import About, ServerContext
 from ..routing import Routes
 from ..wire import AnyAnswer, Request, json_answer
@@ -17,7 +17,7 @@ _MEBIBYTE = 1024 * 1024
 
 _CAPABILITIES = {
     "HasExtendedChanges": True,
-    "HasExtendedFind": False,
+    "HasExtendedFind": True,
     "HasKeyValueStores": False,
     "HasQueues": False,
     "HasReserveQueueValue": False,
@@ -29,7 +29,7 @@ routes = Routes()
 @routes.get("/system", hot=True)
 async def get_system(context: ServerContext, request: Request) -> AnyAnswer:
     """Answer the version and the options that clients look at."""
-    return json_answer(system_json(context.settings, context.about))
+    return json_answer(system_json(context.settings, context.about, context.main_dicom_tags))
 
 
 @routes.get("/statistics", hot=True)
@@ -52,7 +52,7 @@ def statistics_json(statistics: Statistics) -> dict[str, Any]:
     }
 
 
-def system_json(settings: Settings, about: About) -> dict[str, Any]:
+def system_json(settings: Settings, about: About, table: MainDicomTags) -> dict[str, Any]:
     """Return the JSON of `/system`."""
     return {
         "ApiVersion": API_VERSION,
@@ -68,7 +68,7 @@ def system_json(settings: Settings, about: About) -> dict[str, Any]:
         "HttpPort": settings.http_port,
         "IngestTranscoding": settings.ingest_transcoding or "",
         "IsHttpServerSecure": about.is_http_secure,
-        "MainDicomTags": dict(sorted((level.type_name, signature(level)) for level in ResourceLevel)),
+        "MainDicomTags": dict(sorted((level.type_name, signature(level, table)) for level in ResourceLevel)),
         "MaximumPatientCount": settings.maximum_patient_count,
         "MaximumStorageMode": settings.maximum_storage_mode.value,
         "MaximumStorageSize": settings.maximum_storage_size,

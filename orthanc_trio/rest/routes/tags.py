@@ -8,6 +8,7 @@ from ...dicom.module import MODULES
 from ...dicom.render import Format, Tags
 from ...model.errors import UnknownResource
 from ...model.resource import Facts, ResourceLevel
+from ...services.child_files import in_format
 from ...services.context import ServerContext
 from ...services.library import Description
 from ..level import require
@@ -52,7 +53,7 @@ def _mount_module(path: str, level: ResourceLevel, module: Collection[str]) -> N
         instance = await _first_instance(context, await require(context, level, id))
         tags = await context.tags.tags(instance, unlimited=unlimited_tags(request, context.dictionary))
         shown = {tag: element for tag, element in tags.items() if tag in module}
-        return _sorted_json(_in_format(shown, format_of(request, Format.FULL)))
+        return _sorted_json(in_format(shown, format_of(request, Format.FULL)))
 
 
 async def _first_instance(context: ServerContext, description: Description) -> Facts:
@@ -72,7 +73,7 @@ def _mount_many(level: ResourceLevel) -> None:
         for each in await context.library.describe_descendants(id, ResourceLevel.INSTANCE):
             tags = await context.tags.tags(each.facts)
             shared = _texts(tags) if shared is None else _common(shared, tags)
-        return _sorted_json(_in_format(shared or {}, format_of(request, Format.FULL)))
+        return _sorted_json(in_format(shared or {}, format_of(request, Format.FULL)))
 
     @routes.get(f"/{level.collection}/{{id}}/instances-tags")
     async def get_instances_tags(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
@@ -102,20 +103,6 @@ def _common(shared: Tags, tags: Tags) -> Tags:
         for tag, element in shared.items()
         if tag in tags and tags[tag]["Type"] == "String" and tags[tag]["Value"] == element["Value"]
     }
-
-
-def _in_format(tags: Tags, format: Format) -> Tags:
-    """Return tags of the full format in another one."""
-    if format is Format.FULL:
-        return tags
-    is_human = format is Format.HUMAN
-    return {element["Name"] if is_human else tag: _plain(element, format) for tag, element in tags.items()}
-
-
-def _plain(element: Tags, format: Format) -> object:
-    if element["Type"] != "Sequence":
-        return element["Value"]
-    return [_in_format(item, format) for item in element["Value"]]
 
 
 def _sorted_json(tags: Tags) -> Answer:
