@@ -4,8 +4,8 @@ A round trip costs one wake-up of the thread and one of the event loop, about ha
 `trio.to_thread.run_sync` does. Nothing here polls or delays.
 """
 
+from collections import deque
 from collections.abc import Callable, Sequence
-from queue import SimpleQueue
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -47,11 +47,16 @@ class Call(Generic[SubjectT, T]):
 class CallQueue(Generic[SubjectT]):
     """Calls in the order in which they came. Made inside Trio; any number of threads may take.
 
-    `refusal` is the error, without its traceback, of calls that come after the end.
+    Each idle thread has a bell of its own, and the one that was idle last is rung first: a call wakes one
+    thread and no other, since each that wakes costs a turn of the lock of the interpreter. `refusal` is the
+    error, without its traceback, of calls that come after the end.
     """
 
     def __init__(self, refusal: OrthancError) -> None:
-        self._calls: SimpleQueue[Call[SubjectT, Any] | None] = SimpleQueue()
+        self._mutex = Lock()
+        self._calls: deque[Call[SubjectT, Any]] = deque()
+        self._bells: list[Lock] = []
+        """Those of the idle threads; a bell is rung by its release."""
         self._token = trio.lowlevel.current_trio_token()
         self._refusal = refusal
         self._is_closed = False
@@ -66,25 +71,39 @@ class CallQueue(Generic[SubjectT]):
         if self._is_closed:
             raise type(self._refusal)(self._refusal.details)
         call = Call(function)
-        self._calls.put(call)
+        with self._mutex:
+            self._calls.append(call)
+            bell = self._bells.pop() if self._bells else None
+        if bell is not None:
+            bell.release()
         return cast("T", await trio.lowlevel.wait_task_rescheduled(call.abandon))
 
-    def close(self, threads: int) -> None:
-        """Accept nothing more; as many threads get an empty list once all that waits is taken."""
-        self._is_closed = True
-        for _ in range(threads):
-            self._calls.put(None)
+    def close(self) -> None:
+        """Accept nothing more; each thread gets an empty list once all that waits is taken."""
+        with self._mutex:
+            self._is_closed = True
+            bells, self._bells = self._bells, []
+        for bell in bells:
+            bell.release()
 
     def take(self, most: int) -> list[Call[SubjectT, Any]]:
         """Block until there is a call, and return it with those that came meanwhile. Empty: the end."""
+        while True:
+            with self._mutex:
+                taken = self._begin(most)
+                if taken or self._is_closed:
+                    return taken
+                bell = Lock()
+                bell.acquire()
+                self._bells.append(bell)
+            bell.acquire()
+
+    def _begin(self, most: int) -> list[Call[SubjectT, Any]]:
         taken: list[Call[SubjectT, Any]] = []
-        while (call := self._calls.get()) is not None:
+        while self._calls and len(taken) < most:
+            call = self._calls.popleft()
             if call.begin():
                 taken.append(call)
-                if len(taken) == most or self._calls.empty():
-                    return taken
-        if taken:
-            self._calls.put(None)  # the end is for the next time
         return taken
 
     def deliver(self, calls: Sequence[Call[SubjectT, Any]]) -> None:

@@ -32,6 +32,15 @@ class Index(Protocol):
         """
         ...
 
+    async def read_then_write(
+        self, look: Callable[[ReadTransaction], T], save: Callable[[Transaction, T], None]
+    ) -> T:
+        """Do `look` as `read` does, then `save` with its result as `write` does, and return the result.
+
+        One hop to a thread for both. What `look` saw may have changed when `save` runs.
+        """
+        ...
+
     def write_here(self, function: Callable[[Transaction], T]) -> T:
         """Do the same as `write`, for a thread other than that of the event loop, which it blocks."""
         ...

@@ -50,6 +50,14 @@ class MemoryIndex:
         await trio.lowlevel.checkpoint()
         return self.write_here(function)
 
+    async def read_then_write(
+        self, look: Callable[[ReadTransaction], T], save: Callable[[Transaction, T], None]
+    ) -> T:
+        """Look, then write. A cancel comes before both or not at all."""
+        result = await self.read(look)
+        self.write_here(lambda tx: save(tx, result))
+        return result
+
     def write_here(self, function: Callable[[Transaction], T]) -> T:
         """Do the same without a checkpoint, in any thread."""
         with self._turn:

@@ -76,6 +76,18 @@ class SqliteIndex:
         """Run `function` and return its result when it is committed. See `Index.write`."""
         return await self._writer.run(function)
 
+    async def read_then_write(
+        self, look: Callable[[ReadTransaction], T], save: Callable[[Transaction, T], None]
+    ) -> T:
+        """Look and write in the thread of a reader. See `Index.read_then_write`."""
+
+        def look_and_save(view: ReadTransaction) -> T:
+            result = look(view)
+            self._writer.run_here(lambda tx: save(tx, result))
+            return result
+
+        return await self._readers.run(look_and_save)
+
     def write_here(self, function: Callable[[Transaction], T]) -> T:
         """Run `function` in the calling thread. See `Index.write_here`."""
         return self._writer.run_here(function)

@@ -38,7 +38,7 @@ class Readers:
 
     def close(self) -> list[Thread]:
         """Accept nothing more. The threads, which are returned, end when all that waits is done."""
-        self._queue.close(len(self._threads))
+        self._queue.close()
         return self._threads
 
     def _serve(self, connection: sqlite3.Connection) -> None:

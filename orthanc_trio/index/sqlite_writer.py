@@ -81,7 +81,7 @@ class Writer:
 
     def close(self) -> list[Thread]:
         """Accept nothing more. The thread, which is returned, ends when all that waits is done."""
-        self._queue.close(1)
+        self._queue.close()
         return [self._thread]
 
     def _serve(self) -> None:

@@ -8,7 +8,8 @@ import logging
 from collections.abc import Callable, Iterable, Set
 from datetime import datetime
 from enum import Enum
-from typing import Any, Final
+from functools import partial
+from typing import Final
 from uuid import uuid4
 
 import msgspec
@@ -22,11 +23,13 @@ from ..model.job import MAX_RESOURCES, JobRecord, JobState, SubmitOptions
 from .attempt import AnyKind, Attempt, InWorker
 from .control import JobsControl
 from .journal import JobsStore, Journal
+from .kind import Look
 from .ledger import Ledger
 from .options import EngineOptions
 from .outputs import Outputs
 from .registry import JobsRegistry
 from .states import Move, moved
+from .submission import Submission
 
 CLOSE_TIMEOUT_S: Final = 10.0
 _PLAIN: Final = SubmitOptions()
@@ -142,19 +145,36 @@ class JobsEngine(JobsControl):
         options: SubmitOptions,
         sink: trio.abc.SendChannel[bytes] | None,
     ) -> JobRecord:
-        content = await kind.check(args)
+        checked = await kind.check(args)
         if self._is_stopping:
             raise DatabaseUnavailable
-        record = self._new_record(kind, args, options, content)
+        record = self._new_record(kind, args, options)
         if sink is not None:
             record = replace(record, retry=None)  # what was streamed cannot be taken back
-        await self._ledger.admit(record, sink)
+        if isinstance(checked, dict):
+            record = replace(record, content=checked)
+            await self._ledger.admit(record, sink)
+        else:
+            record = await self._admit_looked_up(record, checked, sink)
         self._fill_slots()
         return record
 
-    def _new_record(
-        self, kind: AnyKind, args: Struct, options: SubmitOptions, content: dict[str, Any]
+    async def _admit_looked_up(
+        self, record: JobRecord, look: Look, sink: trio.abc.SendChannel[bytes] | None
     ) -> JobRecord:
+        """Admit a job that may be done at once if no other one has a better right to a slot."""
+        ledger, slots = self._ledger, self.slots
+        if sink is not None or not slots.available_tokens or not ledger.registry.reserve(record):
+            return await ledger.admit_looked_up(Submission(record, look, None), sink)
+        slots.acquire_on_behalf_of_nowait(record.id)
+        try:
+            output_path = partial(ledger.outputs.path, record.id)
+            return await ledger.admit_looked_up(Submission(record, look, output_path), None)
+        finally:
+            slots.release_on_behalf_of(record.id)
+            ledger.registry.release(record)
+
+    def _new_record(self, kind: AnyKind, args: Struct, options: SubmitOptions) -> JobRecord:
         now, user_data, ours = self._ledger.now(), options.user_data, self._options
         destination = kind.destination(args)
         return JobRecord(
@@ -166,7 +186,7 @@ class JobsEngine(JobsControl):
             sequence=self._ledger.registry.take_sequence(),
             created=now,
             changed=now,
-            content=content,
+            content={},
             user_data=None if user_data is None else user_data.copy(),
             is_durable=options.is_durable,
             destination=destination,

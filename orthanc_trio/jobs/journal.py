@@ -5,8 +5,8 @@ together. One record is never in two saves at the same time, so an older state c
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 import trio
@@ -16,6 +16,9 @@ from msgspec.structs import replace
 from ..model.errors import OrthancError
 from ..model.job import JobRecord
 from .options import Holds
+from .submission import Submission
+
+T = TypeVar("T")
 
 LAZY_DELAY_S: Final = 0.1
 RETRY_DELAY_S: Final = 1.0
@@ -63,6 +66,17 @@ class JobsStore(Protocol):
         """Insert or replace `records` by id, and drop `removed` with their plans: all or nothing."""
         ...
 
+    async def insert(self, job_id: str, record_of: Callable[[Any], bytes]) -> None:
+        """Save the record of a new job that `record_of` makes of a view of what the store holds.
+
+        Raises what `record_of` raises; then nothing is saved.
+        """
+        ...
+
+    async def look(self, function: Callable[[Any], T]) -> T:
+        """Run a function of a view of what the store holds."""
+        ...
+
     async def load(self) -> list[bytes]:
         """Return all saved records, in no order."""
         ...
@@ -90,6 +104,14 @@ class UnsavedStore:
     def __init__(self, earlier: JobsStore) -> None:
         self._earlier = earlier
         self._plans: dict[str, bytes | None] = {}
+
+    async def insert(self, job_id: str, record_of: Callable[[Any], bytes]) -> None:  # noqa: ARG002
+        """Make the record and write nothing."""
+        await self._earlier.look(record_of)
+
+    async def look(self, function: Callable[[Any], T]) -> T:
+        """Run a function of a view of what the store holds."""
+        return await self._earlier.look(function)
 
     async def save_holds(self, holds: bytes) -> None:
         """Write nothing."""
@@ -144,6 +166,15 @@ class Journal:
         if record.is_durable:
             self._unsaved[record.id] = record
             await self._write_through(record.id)
+
+    async def insert(self, submission: Submission) -> None:
+        """Return when a new job is durable. Raises what its look and the store raise."""
+        if submission.record.is_durable:
+            await self._store.insert(
+                submission.record.id, lambda view: encode_record(submission.record_of(view))
+            )
+        else:
+            await self._store.look(submission.record_of)
 
     def forget(self, record: JobRecord) -> None:
         """Remove a job and its plan soon."""

@@ -20,6 +20,24 @@ CursorT_contra = TypeVar("CursorT_contra", bound=Struct, contravariant=True)
 T = TypeVar("T")
 
 
+class Look(Protocol):
+    """What a check still has to look up. It is used once, in the thread in which the job is saved."""
+
+    def content(self, view: Any) -> dict[str, Any]:
+        """Return the first public content, or refuse what cannot work; no job exists yet.
+
+        `view` shows what the store holds: a `ReadTransaction` of the index. Raises an OrthancError.
+        """
+        ...
+
+    def do_whole(self, output_path: Callable[[str], Path]) -> Done | None:
+        """Do the whole job, after `content`, if it is so small that its steps would cost more; None if not.
+
+        Safe to repeat: after an error of any sort the job is run as any other.
+        """
+        ...
+
+
 class StepContext(Protocol[CursorT_contra]):
     """What the engine offers to a running step."""
 
@@ -64,8 +82,10 @@ class JobKind(Protocol[ArgsT, PlanT, CursorT]):
         """Return the identifiers of what the job works on, the most telling first; only some are kept."""
         ...
 
-    async def check(self, args: ArgsT) -> dict[str, Any]:
+    async def check(self, args: ArgsT) -> dict[str, Any] | Look:
         """Refuse what cannot work and return the first public content; no job exists yet.
+
+        Or return what does so in the hop to a thread in which the job is saved.
 
         Raises an OrthancError, which the caller of the route gets.
         """

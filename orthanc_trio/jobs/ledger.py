@@ -4,7 +4,8 @@ A change of state is saved first and told (`settle`) afterwards.
 """
 
 import logging
-from collections.abc import Callable, Container, Iterable, Set
+from collections.abc import Callable, Container, Iterable, Iterator, Set
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
 
@@ -17,6 +18,8 @@ from ..model.job import JobRecord, JobState
 from .journal import Journal
 from .outputs import Outputs, job_of
 from .registry import JobsRegistry
+from .states import Move, moved
+from .submission import Submission
 
 PROGRESS_PERIOD_S: Final = 0.1
 
@@ -98,16 +101,40 @@ class Ledger:
 
     async def admit(self, record: JobRecord, sink: trio.abc.SendChannel[bytes] | None) -> None:
         """Save a new job and tell of it. On an error or a cancel there is no job."""
+        with self._no_job_unless_saved(record):
+            await self.journal.save(record)
+        if sink is not None:
+            self._sinks[record.id] = sink
+        self.settle(record)
+
+    async def admit_looked_up(
+        self, submission: Submission, sink: trio.abc.SendChannel[bytes] | None
+    ) -> JobRecord:
+        """Look a new job up, perhaps do it, and save it; tell of it and return it as it is now.
+
+        On an error or a cancel there is no job. Raises what the look and the store raise.
+        """
+        with self._no_job_unless_saved(submission.record):
+            await self.journal.insert(submission)
+        if sink is not None:
+            self._sinks[submission.record.id] = sink
+        if submission.is_done:
+            self.registry.put(submission.pending)
+            self._publish(JobEvent(submission.pending))
+            self._publish(JobEvent(moved(submission.pending, Move.START, submission.pending.created)))
+        self.settle(submission.record)
+        return submission.record
+
+    @contextmanager
+    def _no_job_unless_saved(self, record: JobRecord) -> Iterator[None]:
         is_saved = False
         try:
-            await self.journal.save(record)
+            yield
             is_saved = True
         finally:
             if not is_saved:
                 self.journal.forget(record)  # the save may have happened all the same
-        if sink is not None:
-            self._sinks[record.id] = sink
-        self.settle(record)
+                self.outputs.doom_all(record)
 
     def begin(self, types: Set[str] | None = None) -> JobRecord | None:
         """Move the best job that waits, of these types (None: any), to Running and tell of it; or None.

@@ -117,6 +117,10 @@ class PendingQueue:
         self._offer(lane)
         return rank[2]
 
+    def is_open(self, record: JobRecord) -> bool:
+        """Whether a job may run beside those that run."""
+        return self._types.is_open(record.kind) and self._destinations.is_open(record.destination)
+
     def enter(self, record: JobRecord) -> None:
         """Note that a job runs."""
         self._types.enter(record.kind)

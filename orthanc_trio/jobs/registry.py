@@ -102,6 +102,20 @@ class JobsRegistry:
         self.put(record)
         return record
 
+    def reserve(self, record: JobRecord) -> bool:
+        """Count a new job as one that runs, if its type and its destination have room for it.
+
+        Then there is none that waits and has a better right, as long as there are free slots.
+        """
+        if not self._queue.is_open(record):
+            return False
+        self._queue.enter(record)
+        return True
+
+    def release(self, record: JobRecord) -> None:
+        """Take back a reservation."""
+        self._queue.leave(record)
+
     def remove(self, job_id: str) -> JobRecord:
         """Forget a job and return what it was."""
         record = self._records.pop(job_id)

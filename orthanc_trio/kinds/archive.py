@@ -5,14 +5,16 @@ Source: POST /studies/{id}/archive, /studies/{id}/media, /tools/create-archive, 
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
+from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import trio
 
 from ..index.transaction import ReadTransaction
-from ..jobs.kind import JobKind
+from ..jobs.kind import JobKind, Look
 from ..model.job import Continue, Done, JobOutput
 from ..zipfmt import dos_time
 from .archive_checksum import Checksums
@@ -22,7 +24,6 @@ from .archive_plan import (
     ArchiveArgs,
     ArchivePlan,
     Pages,
-    Survey,
     archive_pages,
     check_resources,
     media_pages,
@@ -30,7 +31,7 @@ from .archive_plan import (
 )
 from .archive_step import ArchiveStep, ArchiveThreads, Context
 from .archive_transcode import Transcoding
-from .archive_whole import is_small, make_whole, write_whole
+from .archive_whole import is_small, is_tiny, make_whole, write_whole
 from .archive_writer import ArchiveCursor, ArchivePaths
 from .bundle import KindServices
 
@@ -66,7 +67,7 @@ class ArchiveKind:
         self._threads = threads
         self._pages: Pages = media_pages if is_media else archive_pages
         self._checksums = Checksums()
-        self._early_plans: deque[tuple[ArchiveArgs, ArchivePlan]] = deque(maxlen=_EARLY_PLANS)
+        self.early_plans = _EarlyPlans()
 
     def destination(self, args: ArchiveArgs) -> str | None:  # noqa: ARG002 - of the seam
         """Return None: an archive goes nowhere."""
@@ -76,16 +77,15 @@ class ArchiveKind:
         """Return what the archive was asked of."""
         return args.resources
 
-    async def check(self, args: ArchiveArgs) -> dict[str, Any]:
-        """Measure what the archive will hold. Raises InexistentItem or UnknownResource: `check_resources`."""
+    async def check(self, args: ArchiveArgs) -> Look:
+        """Return what measures the archive, and raises InexistentItem or UnknownResource."""
+        return _ArchiveLook(self, args)
 
-        def look(tx: ReadTransaction) -> Survey:
-            check_resources(tx, args)
-            return survey(tx, args, self._pages)
-
-        found = await self._services.index.read(look)
-        self._early_plans.append((args, found.plan))
-        return {
+    def measure(self, args: ArchiveArgs, tx: ReadTransaction) -> tuple[dict[str, Any], ArchivePlan]:
+        """Return the first content of a job, and its plan, of a small archive the whole one."""
+        check_resources(tx, args)
+        found = survey(tx, args, self._pages)
+        content = {
             "Description": "REST API",
             "InstancesCount": found.instances,
             **_size_content("UncompressedSize", found.size),
@@ -93,13 +93,31 @@ class ArchiveKind:
             "Utf8": args.utf8,
             **_transcoding_content(args),
         }
+        return content, found.plan
+
+    def make_tiny(
+        self, args: ArchiveArgs, plan: ArchivePlan, output_path: Callable[[str], Path]
+    ) -> Done | None:
+        """Make a tiny archive; None if it is not that. Blocks."""
+        options = self._pack_options(args)
+        if args.transcode is not None or not is_tiny(plan, options):
+            return None
+        path = ArchivePaths(output_path).archive
+        make = partial(
+            write_whole,
+            plan=plan,
+            options=options,
+            path=path,
+            is_synchronous=self._services.is_synchronous,
+        )
+        size = self._services.storage.run_here(make)
+        return Done(_size_content("ArchiveSize", size), (_output(args, path, size),))
 
     async def plan(self, context: Context, args: ArchiveArgs) -> ArchivePlan:  # noqa: ARG002 - of the seam
         """List the members of a small archive with their names; the first step lists those of another."""
-        for early in self._early_plans:
-            if early[0] == args:
-                self._early_plans.remove(early)
-                return early[1]
+        early = self.early_plans.take(args)
+        if early is not None:
+            return early
         found = await self._services.index.read(partial(survey, args=args, pages=self._pages))
         return found.plan
 
@@ -170,6 +188,46 @@ class ArchiveKind:
         await trio.to_thread.run_sync(remove, files, limiter=self._threads.writing)
 
 
+class _ArchiveLook:
+    """The look of one check."""
+
+    def __init__(self, kind: ArchiveKind, args: ArchiveArgs) -> None:
+        self._kind = kind
+        self._args = args
+        self._plan: ArchivePlan
+
+    def content(self, view: ReadTransaction) -> dict[str, Any]:
+        content, self._plan = self._kind.measure(self._args, view)
+        self._kind.early_plans.put(self._args, self._plan)
+        return content
+
+    def do_whole(self, output_path: Callable[[str], Path]) -> Done | None:
+        done = self._kind.make_tiny(self._args, self._plan, output_path)
+        if done is not None:
+            self._kind.early_plans.take(self._args)
+        return done
+
+
+class _EarlyPlans:
+    """The plans that checks made, each for one job. In any thread."""
+
+    def __init__(self) -> None:
+        self._plans: deque[tuple[ArchiveArgs, ArchivePlan]] = deque(maxlen=_EARLY_PLANS)
+        self._lock = Lock()
+
+    def put(self, args: ArchiveArgs, plan: ArchivePlan) -> None:
+        with self._lock:
+            self._plans.append((args, plan))
+
+    def take(self, args: ArchiveArgs) -> ArchivePlan | None:
+        with self._lock:
+            for early in self._plans:
+                if early[0] == args:
+                    self._plans.remove(early)
+                    return early[1]
+        return None
+
+
 def _size_content(key: str, size: int) -> dict[str, Any]:
     return {key: str(size), f"{key}MB": size // _MEGABYTE}
 
@@ -187,14 +245,16 @@ def _content(cursor: ArchiveCursor) -> dict[str, Any]:
 
 
 def _done(context: Context, args: ArchiveArgs, cursor: ArchiveCursor) -> Done:
-    outputs = () if context.sink is not None else (_output(context, args, cursor.offset),)
+    outputs: tuple[JobOutput, ...] = ()
+    if context.sink is None:
+        outputs = (_output(args, context.output_path("archive"), cursor.offset),)
     return Done(_content(cursor), outputs)
 
 
-def _output(context: Context, args: ArchiveArgs, size: int) -> JobOutput:
+def _output(args: ArchiveArgs, path: Path, size: int) -> JobOutput:
     return JobOutput(
         key="archive",
-        file=context.output_path("archive").name,
+        file=path.name,
         filename=args.filename,
         media_type="application/zip",
         size_bytes=size,

@@ -12,6 +12,9 @@ from .archive_member import open_member
 from .archive_pack import Batch, PackedBatch, PackOptions, Source, pack
 from .archive_plan import SMALL_BYTES, SMALL_INSTANCES, ArchivePlan
 
+TINY_INSTANCES = 8
+TINY_BYTES = 128 << 10
+
 
 def is_small(plan: ArchivePlan, options: PackOptions) -> bool:
     """Whether an archive is made as a whole: a small one that holds its instances alone."""
@@ -19,6 +22,12 @@ def is_small(plan: ArchivePlan, options: PackOptions) -> bool:
     if not (plan.is_whole and is_bare) or len(plan.members) > SMALL_INSTANCES:
         return False
     return sum(member.size for member in plan.members) <= SMALL_BYTES
+
+
+def is_tiny(plan: ArchivePlan, options: PackOptions) -> bool:
+    """Whether an archive takes no longer than a few hops between threads."""
+    size = sum(member.size for member in plan.members)
+    return len(plan.members) <= TINY_INSTANCES and size <= TINY_BYTES and is_small(plan, options)
 
 
 def make_whole(area: StorageArea, *, plan: ArchivePlan, options: PackOptions) -> list[bytes]:

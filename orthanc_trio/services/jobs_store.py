@@ -1,9 +1,11 @@
 """The saved jobs, in the index: one row per job, its plan in a row of its own."""
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 from ..index.index import Index
+
+T = TypeVar("T")
 
 _HOLDS: Final = "jobs.holds"
 
@@ -17,6 +19,14 @@ class IndexJobsStore:
     async def save(self, records: Mapping[str, bytes], removed: Sequence[str]) -> None:
         """Insert or replace `records` by id, and drop `removed` with their plans."""
         await self._index.write(lambda tx: tx.save_jobs(records, removed))
+
+    async def insert(self, job_id: str, record_of: Callable[[Any], bytes]) -> None:
+        """Save the record of a new job that `record_of` makes in view of the index: one hop to a thread."""
+        await self._index.read_then_write(record_of, lambda tx, record: tx.save_jobs({job_id: record}))
+
+    async def look(self, function: Callable[[Any], T]) -> T:
+        """Run a function of a read transaction."""
+        return await self._index.read(function)
 
     async def load(self) -> list[bytes]:
         """Return all saved records, in no order."""

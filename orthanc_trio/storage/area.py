@@ -150,6 +150,10 @@ class Storage:
         """How many more calls of `run_long` would not have to wait."""
         return int(self._long.available_tokens)
 
+    def run_here(self, function: Callable[[StorageArea], T]) -> T:
+        """Run `function` in the calling thread, which is not that of the event loop."""
+        return function(self._area)
+
     async def run_long(self, function: Callable[[StorageArea], T]) -> T:
         """Do the same with a function that may take long, and may ask `trio.from_thread.check_cancelled`."""
         return await trio.to_thread.run_sync(function, self._area, limiter=self._long)
@@ -165,7 +169,7 @@ class Storage:
         """Finish what is under way, for at most 10 s, and accept nothing more."""
         limiter = trio.CapacityLimiter(1)
         self._beside.shutdown(wait=False)
-        self._queue.close(len(self._threads))
+        self._queue.close()
         with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE_S):
             for thread in self._threads:
                 await trio.to_thread.run_sync(thread.join, limiter=limiter, abandon_on_cancel=True)

@@ -85,6 +85,12 @@ class Library:
         await self.services.index.write(lambda tx: add(tx, instance, file))
         return instance
 
+    async def check(self, kind: JobKind[Any, Any, Any], args: ArchiveArgs) -> dict[str, Any]:
+        """Return what a check finds."""
+        look = await kind.check(args)
+        assert not isinstance(look, dict)
+        return await self.services.index.read(look.content)
+
     async def remove(self, id: str, level: ResourceLevel) -> None:
         """Remove a file behind the back of the index."""
         facts = await self.services.index.read(lambda tx: tx.facts(id, level))
@@ -178,7 +184,7 @@ async def test_check_measures_and_names_nothing_twice() -> None:
         data = make_instance()
         instance = await library.store(data)
         ids = tuple(id_of(instance, level) for level in ResourceLevel)
-        content = await library.kinds["Archive"].check(ArchiveArgs(resources=ids, utf8=True))
+        content = await library.check(library.kinds["Archive"], ArchiveArgs(resources=ids, utf8=True))
         assert content == {
             "Description": "REST API",
             "InstancesCount": 1,
@@ -195,11 +201,11 @@ async def test_check_refuses_what_does_not_exist() -> None:
         instance = await library.store(make_instance())
         kind, study = library.kinds["Archive"], id_of(instance, STUDY)
         with pytest.raises(UnknownResource) as unknown:
-            await kind.check(ArchiveArgs(resources=(study, "nope")))
+            await library.check(kind, ArchiveArgs(resources=(study, "nope")))
         assert unknown.value.details == ""
         for id in ("nope", study):
             with pytest.raises(InexistentItem) as missing:
-                await kind.check(ArchiveArgs(resources=(id,), level=SERIES))
+                await library.check(kind, ArchiveArgs(resources=(id,), level=SERIES))
             assert missing.value.details == f"Missing resource while creating an archive: {id}"
 
 

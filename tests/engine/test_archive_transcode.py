@@ -163,7 +163,7 @@ async def test_the_wish_is_told_before_there_is_a_job() -> None:
         _, args = await stored_study(library, 1)
         wish = ArchiveArgs(resources=args.resources, transcode=RLE, lossy_quality=50)
 
-        content = await library.kinds["Archive"].check(wish)
+        content = await library.check(library.kinds["Archive"], wish)
 
         assert (content["Transcode"], content["LossyQuality"]) == (RLE, 50)
 

@@ -98,8 +98,8 @@ async def test_a_small_archive_may_be_cancelled_and_made_again(tmp_path: Path) -
 async def test_the_plan_of_the_check_serves_one_job(tmp_path: Path, kind_name: str) -> None:
     async with opened_library() as library:
         args, kind = await small_study(library, 1), library.kinds[kind_name]
-        await kind.check(args)
-        await kind.check(args)
+        await library.check(kind, args)
+        await library.check(kind, args)
         await library.store(make_instance(instance=2))
         counts = [len((await kind.plan(Context(tmp_path), args)).members) for _ in range(3)]
         assert counts == [1, 1, 2]
@@ -109,7 +109,7 @@ async def test_a_large_archive_is_planned_in_its_first_step(tmp_path: Path) -> N
     async with opened_library() as library:
         large = await library.store(make_instance(instance=1), size=SMALL_BYTES + 1)
         args, kind = ArchiveArgs(resources=(id_of(large, STUDY),)), library.kinds["Archive"]
-        await kind.check(args)
+        await library.check(kind, args)
         await library.store(make_instance(instance=2))
         context = Context(tmp_path)
         plan = await kind.plan(context, args)
@@ -122,7 +122,7 @@ async def test_so_many_plans_are_kept_and_no_more(tmp_path: Path) -> None:
     async with opened_library() as library:
         args, kind = await small_study(library, 1), library.kinds["Archive"]
         for _ in range(100):
-            await kind.check(args)
+            await library.check(kind, args)
         facts = await library.services.index.read(lambda tx: tx.facts_of(args.resources))
 
         def forget(tx: Transaction) -> None:

@@ -1,0 +1,60 @@
+"""A new job on its way into the store: looked up, and if it is tiny also done, in the hop that saves it.
+
+Further hops between threads would cost such a job several times what it does itself. What is done here is
+saved with the record in one commit, so a caller is told of a job whose end is durable.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+
+from ..model.job import Done, JobRecord
+from .kind import Look
+from .states import Move, moved
+
+_logger = logging.getLogger(__name__)
+
+
+class Submission:
+    """Makes the record of a new job. `record_of` is called once, in a thread.
+
+    `output_path` None: the job must wait for its turn.
+    """
+
+    def __init__(self, record: JobRecord, look: Look, output_path: Callable[[str], Path] | None) -> None:
+        self._look = look
+        self._output_path = output_path
+        self._begin_s = time.perf_counter()
+        self.pending = record
+        """The job as it was submitted; with its content once it is looked up."""
+        self.record = record
+        """The job as it is saved: pending, or a success."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the job has ended already."""
+        return self.record is not self.pending
+
+    def record_of(self, view: Any) -> JobRecord:
+        """Return the record to save. Raises what the look raises."""
+        self.pending = self.record = replace(self.pending, content=self._look.content(view))
+        done = None if self._output_path is None else self._do(self._output_path)
+        if done is not None:
+            content = self.pending.content | (done.content or {})
+            running = moved(self.pending, Move.START, self.pending.created)
+            now = self.pending.created + timedelta(seconds=time.perf_counter() - self._begin_s)
+            self.record = moved(running, Move.SUCCEED, now, content=content, outputs=done.outputs)
+        return self.record
+
+    def _do(self, output_path: Callable[[str], Path]) -> Done | None:
+        try:
+            return self._look.do_whole(output_path)
+        except Exception as exc:
+            # It will be done again as any other job is, and there the error is dealt with.
+            _logger.info("A job could not be done at once: %s", type(exc).__name__)
+            return None
