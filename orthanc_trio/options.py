@@ -31,6 +31,8 @@ from .services.attachments import AttachmentOptions, ContentType
 from .services.context import About
 from .services.finder import FindLimits
 from .services.ingest import IngestOptions
+from .services.ingest_transcoding import TranscodingRules
+from .services.limits import StorageLimits
 from .services.upload import UploadLimits
 from .services.webhooks import KIND as WEBHOOK
 
@@ -93,6 +95,8 @@ def door_options(settings: Settings) -> DoorOptions:
         describe_errors=settings.http_describe_errors,
         compress=settings.http_compression_enabled,
         limits=BodyLimits(total=limit or None),
+        is_read_only=settings.read_only,
+        has_patients=settings.patient_level_enabled,
     )
 
 
@@ -127,8 +131,31 @@ def ingest_options(settings: Settings, dictionary: Dictionary) -> IngestOptions:
         overwrite=settings.overwrite_instances,
         stores_md5=settings.store_md5_for_attachments,
         compresses=settings.storage_compression,
+        stores_dicom=settings.store_dicom,
+        limits=storage_limits(settings),
         dictionary=dictionary,
         main_dicom_tags=main_tags(settings, dictionary),
+    )
+
+
+def storage_limits(settings: Settings) -> StorageLimits:
+    """Return how much may be stored."""
+    return StorageLimits(
+        bytes=settings.maximum_storage_size * _MEBIBYTE,
+        patients=settings.maximum_patient_count,
+        mode=settings.maximum_storage_mode,
+    )
+
+
+def transcoding_rules(settings: Settings) -> TranscodingRules | None:
+    """Return how new instances are transcoded, None if they are not."""
+    if not settings.ingest_transcoding:
+        return None
+    return TranscodingRules(
+        syntax=settings.ingest_transcoding,
+        of_uncompressed=settings.ingest_transcoding_of_uncompressed,
+        of_compressed=settings.ingest_transcoding_of_compressed,
+        quality=settings.dicom_lossy_transcoding_quality,
     )
 
 
@@ -138,6 +165,7 @@ def attachment_options(settings: Settings) -> AttachmentOptions:
         stores_md5=settings.store_md5_for_attachments,
         compresses=settings.storage_compression,
         checks_revisions=settings.check_revisions,
+        limits=storage_limits(settings),
         body_bytes=settings.maximum_request_body_size_mb * _MEBIBYTE,
     )
 

@@ -43,12 +43,15 @@ from .services.ending import Ending
 from .services.feed import Feed
 from .services.finder import Finder
 from .services.ingest import Ingest
+from .services.ingest_transcoding import IngestTranscoder
 from .services.job_statistics import JobMeter
 from .services.job_view import JobViews
 from .services.jobs_store import IndexJobsStore
 from .services.library import Library
+from .services.limits import apply_limits
 from .services.measurements import counted_log
 from .services.metadata import MetadataEditor, MetadataNames
+from .services.reconstruction import Reconstruction
 from .services.removal import Removal
 from .services.requested_tags import RequestedTags
 from .services.settling import Settling
@@ -189,6 +192,7 @@ async def _open_base(settings: Settings) -> AsyncIterator[_Base]:
         open_index(settings.index_backend, settings.index_folder, is_synchronous=is_synchronous) as index,
         open_workers(_cores()) as workers,
     ):
+        await apply_limits(index, options.storage_limits(settings))
         bus = EventBus()
         yield _Base(
             settings=settings,
@@ -248,7 +252,7 @@ def _make_engine(base: _Base, services: KindServices, *, load_jobs: bool) -> Job
     store = IndexJobsStore(services.index)
     return JobsEngine(
         discover(services),
-        store if settings.save_jobs else UnsavedStore(store),
+        store if settings.save_jobs and not settings.read_only else UnsavedStore(store),
         Outputs(
             settings.storage_directory / _OUTPUTS_FOLDER,
             max_files=settings.media_archive_size,
@@ -265,7 +269,9 @@ def _make_engine(base: _Base, services: KindServices, *, load_jobs: bool) -> Job
 
 def _make_context(base: _Base, policy: AccessPolicy, jobs: JobsEngine) -> ServerContext:
     settings, index, storage, bus = base.settings, base.index, base.storage, base.bus
-    ingest = _make_ingest(base)
+    transcoder = _make_transcoder(base)
+    ingest = _make_ingest(base, transcoder)
+    attachments = _make_attachments(base)
     library = Library(index, storage, base.stability.is_stable)
     tags = TagReader(storage, switches=base.switches, dictionary=base.dictionary)
     requested_tags, finder = _make_search(base, library, tags)
@@ -287,7 +293,8 @@ def _make_context(base: _Base, policy: AccessPolicy, jobs: JobsEngine) -> Server
         library=library,
         removal=Removal(index, bus, settling=base.settling, now=utc_now),
         annotations=Annotations(index, bus),
-        attachments=_make_attachments(base),
+        attachments=attachments,
+        reconstruction=_make_reconstruction(base, attachments, transcoder),
         attachment_names=AttachmentNames(options.content_types(settings)),
         tags=tags,
         main_dicom_tags=options.main_tags(settings, base.dictionary),
@@ -332,7 +339,26 @@ def _make_attachments(base: _Base) -> Attachments:
     )
 
 
-def _make_ingest(base: _Base) -> Ingest:
+def _make_transcoder(base: _Base) -> IngestTranscoder | None:
+    rules = options.transcoding_rules(base.settings)
+    return IngestTranscoder(rules, base.workers.run) if rules else None
+
+
+def _make_reconstruction(
+    base: _Base, attachments: Attachments, transcoder: IngestTranscoder | None
+) -> Reconstruction:
+    return Reconstruction(
+        base.index,
+        base.storage,
+        base.bus,
+        attachments=attachments,
+        options=options.ingest_options(base.settings, base.dictionary),
+        switches=base.switches,
+        transcoder=transcoder,
+    )
+
+
+def _make_ingest(base: _Base, transcoder: IngestTranscoder | None) -> Ingest:
     return Ingest(
         base.index,
         base.storage,
@@ -343,6 +369,7 @@ def _make_ingest(base: _Base) -> Ingest:
         now=utc_now,
         switches=base.switches,
         metrics=base.metrics,
+        transcoder=transcoder,
     )
 
 

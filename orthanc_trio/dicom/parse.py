@@ -264,8 +264,10 @@ def _identifiers(values: Mapping[int, str]) -> DicomIdentifiers:
 
 
 def _index_in_series(values: Mapping[int, str]) -> str | None:
-    index = values.get(_INSTANCE_NUMBER, "").strip(" ") or values.get(_IMAGE_INDEX, "").strip(" ")
-    return index or None
+    """Return the first that the file has; an InstanceNumber without a value is an index of no number."""
+    if _INSTANCE_NUMBER in values:
+        return values[_INSTANCE_NUMBER].strip(" ")
+    return values.get(_IMAGE_INDEX, "").strip(" ") or None
 
 
 def _expected_number_of_instances(values: Mapping[int, str]) -> int | None:

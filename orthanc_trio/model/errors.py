@@ -78,6 +78,12 @@ class PayloadTooLarge(OrthancError):
         return 413
 
 
+class CannotOrderSlices(OrthancError):
+    """A series whose instances have neither places in space nor numbers."""
+
+    code = ErrorCode.CANNOT_ORDER_SLICES
+
+
 class DatabaseError(OrthancError):
     """The index failed: disk full, file damaged, lock lost."""
 

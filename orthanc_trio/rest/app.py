@@ -18,6 +18,7 @@ from .asgi import App
 from .auth import AccessPolicy
 from .errors import empty_answer, error_answer, exception_answer
 from .front import REQUEST_KEY, DoorOptions, Front
+from .offer import is_offered
 from .request_meter import RequestMeter
 from .requests import AsgiRequest
 from .routes import collect, discover
@@ -44,7 +45,11 @@ def mount(
 ) -> App:
     """Make an application out of route modules. Raises ValueError for two handlers of one URL and method."""
     modules = list(modules)
-    table = collect(modules, "routes")
+    table = [
+        route
+        for route in collect(modules, "routes")
+        if is_offered(route, is_read_only=options.is_read_only, has_patients=options.has_patients)
+    ]
     blueprints = [module.blueprint for module in modules if hasattr(module, "blueprint")]
     quart = QuartTrio(__name__, static_folder=None)
     websockets = Router(collect(modules, "websockets"))

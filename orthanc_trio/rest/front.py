@@ -40,6 +40,10 @@ class DoorOptions(Struct, frozen=True, kw_only=True):
     limits: BodyLimits = BodyLimits()
     threads: int = 4
     """Threads that read files for clients over TLS, and that compress."""
+    is_read_only: bool = False
+    """Whether nothing that is stored can be changed."""
+    has_patients: bool = True
+    """Whether there are the routes of patients."""
 
 
 class Front:

@@ -18,13 +18,14 @@ from ..config.settings import UserNumber
 from ..index.index import Index
 from ..index.transaction import ReadTransaction, Transaction
 from ..model.errors import BadRevision, CorruptedFile, InexistentFile, InexistentItem, UnknownResource
-from ..model.event import ChangeEvent, ChangeType, Event, ResourcesTouched
+from ..model.event import ChangeEvent, ChangeType, Event, ResourceDeleted, ResourcesTouched
 from ..model.resource import Attachment, AttachmentType, Compression, ResourceLevel
 from ..storage.area import Blob, Storage, StorageArea
 from ..storage.content import open_content
 from ..storage.key import new_key
 from .collecting import Chunk, Collector
 from .file_writer import FileWriter
+from .limits import StorageLimits, make_room
 from .numbered_names import USER_NUMBERS, NumberedNames
 from .revision import Revision, check_revision
 from .settling import Settling
@@ -66,8 +67,16 @@ class AttachmentOptions(Struct, frozen=True, kw_only=True):
     stores_md5: bool = True
     compresses: bool = False
     checks_revisions: bool = False
+    limits: StorageLimits = StorageLimits()
     body_bytes: int = 0
     """The largest body of an upload; 0 is no limit."""
+
+
+class Entered(Struct, frozen=True):
+    """An attachment that is in the index, and what is to be told when that is committed."""
+
+    attachment: Attachment
+    events: tuple[Event, ...]
 
 
 def revision_of(attachment: Attachment) -> Revision:
@@ -129,22 +138,21 @@ class Attachments:
         """Attach the content that arrives in pieces, or replace what is attached; return its revision.
 
         It is durable on return. Raises InexistentItem without such a resource; BadRevision if the attachment
-        exists and is not as `expected`, or if the server checks revisions and nothing is expected.
+        exists and is not as `expected`, or if the server checks revisions and nothing is expected;
+        FullStorage beyond the limits.
         """
         data = await self._collector.collect(chunks, content_length)
         async with owned(self._storage, data):
             deflates = self._options.compresses
             key = data.key if isinstance(data, Received) and not deflates else new_key()
 
-            def write(area: StorageArea) -> tuple[Attachment, Event]:
+            def write(area: StorageArea) -> Entered:
                 written = self._writer.write(area, key, data, number, deflates=deflates)
                 return self._index.write_here(lambda tx: self._replace(tx, id, written, expected))
 
             return revision_of(await self._settled(key, write))
 
-    def _replace(
-        self, tx: Transaction, id: str, new: Attachment, expected: Revision | None
-    ) -> tuple[Attachment, Event]:
+    def _replace(self, tx: Transaction, id: str, new: Attachment, expected: Revision | None) -> Entered:
         found = tx.find(id)
         if found is None:
             raise InexistentItem
@@ -153,8 +161,11 @@ class Attachments:
             self._check(old, expected)
             tx.detach(found.row, old.type)
             new = replace(new, revision=old.revision + 1)
+        patient = next((ref.id for ref in tx.ancestors(id)[-1:]), id)
+        removed = make_room(tx, self._options.limits, size=new.size, spared=patient)
         tx.attach(found.row, new)
-        return new, self._log(tx, id, found.row, new.type)
+        gone = tuple(ResourceDeleted(ref.level, ref.id) for ref in removed)
+        return Entered(new, (*gone, self._log(tx, id, found.row, new.type)))
 
     async def remove(self, id: str, number: int, expected: Revision | None) -> None:
         """Remove an attachment. Raises UnknownResource if it is not there, BadRevision as `store`."""
@@ -178,38 +189,38 @@ class Attachments:
         old = await self.one_of(level, id, number)
         if old.compression == compression:
             return
+        await self.swap(id, old, lambda area, key: self._writer.rewrite(area, key, old, compression))
+
+    async def swap(self, id: str, old: Attachment, make: Callable[[StorageArea, str], Attachment]) -> None:
+        """Replace an attachment by what `make` writes under a new key. Raises BadRevision as `recode`."""
         key = new_key()
 
-        def write(area: StorageArea) -> tuple[Attachment, Event]:
-            new = self._writer.rewrite(area, key, old, compression)
-            return self._index.write_here(lambda tx: self._recoded(tx, id, old, new))
+        def write(area: StorageArea) -> Entered:
+            new = replace(make(area, key), revision=old.revision + 1)
+            return self._index.write_here(lambda tx: self._swapped(tx, id, old, new))
 
         await self._settled(key, write)
 
-    def _recoded(
-        self, tx: Transaction, id: str, old: Attachment, new: Attachment
-    ) -> tuple[Attachment, Event]:
+    def _swapped(self, tx: Transaction, id: str, old: Attachment, new: Attachment) -> Entered:
         found = tx.find(id)
         if found is None or _attachment(tx, found.row, old.type) != old:
             raise BadRevision
         tx.detach(found.row, old.type)
         tx.attach(found.row, new)
-        return new, self._log(tx, id, found.row, new.type)
+        return Entered(new, (self._log(tx, id, found.row, new.type),))
 
-    async def _settled(
-        self, key: str, write: Callable[[StorageArea], tuple[Attachment, Event]]
-    ) -> Attachment:
+    async def _settled(self, key: str, write: Callable[[StorageArea], Entered]) -> Attachment:
         """Run what writes the file `key` and enters it into the index; see to the file, then tell."""
         is_entered = False
         try:
-            attachment, event = await self._storage.run_long(write)
+            entered = await self._storage.run_long(write)
             is_entered = True
         finally:
             if not is_entered:
                 self._settling.review(key)
         self._settling.settle(key)
-        self._tell(event)
-        return attachment
+        self._tell(*entered.events)
+        return entered.attachment
 
     async def is_intact(self, level: ResourceLevel, id: str, number: int) -> bool:
         """Return whether what is stored, and its content, have the MD5s that they had when they came.
@@ -229,9 +240,10 @@ class Attachments:
             return ChangeEvent(tx.log_change(ChangeType.UPDATED_ATTACHMENT, row, self._now()))
         return ResourcesTouched((id,))
 
-    def _tell(self, event: Event) -> None:
+    def _tell(self, *events: Event) -> None:
         self._settling.collect()
-        self._bus.publish(event)
+        for event in events:
+            self._bus.publish(event)
 
 
 def _attachment(tx: ReadTransaction, row: int, number: int) -> Attachment | None:

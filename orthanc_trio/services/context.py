@@ -25,6 +25,7 @@ from .job_statistics import JobMeter
 from .job_view import JobViews
 from .library import Library
 from .metadata import MetadataEditor, MetadataNames
+from .reconstruction import Reconstruction
 from .removal import Removal
 from .requested_tags import RequestedTags
 from .switches import Switches
@@ -59,6 +60,7 @@ class ServerContext(Struct, frozen=True, kw_only=True):
     upload: Upload
     library: Library
     removal: Removal
+    reconstruction: Reconstruction
     annotations: Annotations
     attachments: Attachments
     attachment_names: AttachmentNames

@@ -45,6 +45,12 @@ class FileWriter:
         data.receiver.commit()
         return _plain(key, type, data.size, data.md5 if self._stores_md5 else "")
 
+    def describe(self, key: str, data: Collected, type: int) -> Attachment:
+        """Describe a file as if it were written, and write nothing."""
+        if isinstance(data, Received):
+            return _plain(key, type, data.size, data.md5 if self._stores_md5 else "")
+        return _plain(key, type, len(data), self._begin_md5(data)())
+
     def _write_plain(self, area: StorageArea, key: str, data: Buffer, type: int) -> Attachment:
         md5 = self._begin_md5(data)
         area.create(key, data)
@@ -90,9 +96,7 @@ class FileWriter:
         make = partial(_deflated, deflater) if is_deflated else _plain_pieces
         size, md5 = self._write_pieces(area, key, make(content.read, content.size))
         crc = deflater.crc if is_deflated else 0
-        return replace(
-            old, uuid=key, size=size, compression=compression, md5=md5, crc32=crc, revision=old.revision + 1
-        )
+        return replace(old, uuid=key, size=size, compression=compression, md5=md5, crc32=crc)
 
     def _write_pieces(self, area: StorageArea, key: str, pieces: Iterable[bytes]) -> tuple[int, str]:
         """Write the file `key` and return its size and MD5."""

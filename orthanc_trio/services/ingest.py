@@ -15,7 +15,7 @@ from msgspec import Struct, field
 from ..bus import EventBus
 from ..config.settings import OverwriteInstances
 from ..dicom.dictionary import STANDARD, Dictionary
-from ..dicom.parse import NeedMoreData, ParsedInstance, ParsePlan, parse_instance
+from ..dicom.parse import ParsedInstance, ParsePlan
 from ..dicom.part10 import DEFLATED, NATIVE
 from ..index.index import Index
 from ..index.transaction import Transaction
@@ -27,6 +27,9 @@ from ..model.tags import MAIN_DICOM_TAGS, MainDicomTags
 from ..storage.area import Storage, StorageArea
 from ..storage.key import new_key
 from .file_writer import FileWriter
+from .ingest_transcoding import IngestTranscoder
+from .instance_parser import InstanceParser
+from .limits import StorageLimits
 from .registration import (
     MetadataByLevel,
     Origin,
@@ -39,7 +42,7 @@ from .registration import (
     StoreStatus,
 )
 from .settling import Settling
-from .spool import Collected, Received, piece_of, size_of
+from .spool import Collected, Received, discard, piece_of, size_of
 from .stability import Stability
 from .switches import Switches
 
@@ -58,10 +61,7 @@ __all__ = [
 
 T = TypeVar("T")
 
-_HEAD = 16 << 10
-"""Most headers are shorter; what is parsed is copied."""
-_LONGEST_HEAD = 1 << 30
-_PLAIN = NATIVE - DEFLATED
+PLAIN_SYNTAXES = NATIVE - DEFLATED
 """Transfer syntaxes that leave something to compress."""
 
 
@@ -72,8 +72,16 @@ class IngestOptions(Struct, frozen=True, kw_only=True):
     stores_md5: bool = True
     compresses: bool = False
     """Whether files are stored deflated, unless their pixels are compressed already."""
+    stores_dicom: bool = True
+    """Whether the files are kept at all; else only what the index says of them."""
+    limits: StorageLimits = StorageLimits()
     main_dicom_tags: MainDicomTags = field(default_factory=lambda: MAIN_DICOM_TAGS)
     dictionary: Dictionary = STANDARD
+
+    @property
+    def parse_plan(self) -> ParsePlan:
+        """What to look for in a file."""
+        return ParsePlan(self.main_dicom_tags, self.dictionary)
 
 
 class _Draft(Struct, frozen=True):
@@ -111,6 +119,7 @@ class Ingest:
         now: Callable[[], datetime],
         switches: Switches | None = None,
         metrics: Metrics | None = None,
+        transcoder: IngestTranscoder | None = None,
     ) -> None:
         self._index = index
         self._storage = storage
@@ -122,27 +131,50 @@ class Ingest:
         self._switches = switches or Switches()
         self._duration_ms = (metrics or Metrics()).largest("orthanc_store_dicom_duration_ms")
         self._writer = FileWriter(storage, stores_md5=options.stores_md5)
-        self._registrar = Registrar(options.overwrite, options.main_dicom_tags)
-        self._plan = ParsePlan(options.main_dicom_tags, options.dictionary)
+        self._transcoder = transcoder
+        self._registrar = Registrar(options.overwrite, options.main_dicom_tags, options.limits)
+        self._parser = InstanceParser(options.parse_plan)
 
     async def store(
-        self, data: Collected, origin: Origin, *, metadata: MetadataByLevel | None = None
+        self,
+        data: Collected,
+        origin: Origin,
+        *,
+        metadata: MetadataByLevel | None = None,
+        transcodes: bool = True,
     ) -> StoreResult:
         """Store one instance. `data` is a Part 10 file; it is durable and indexed on return, or not there.
 
         A `Received` is committed, or discarded unless the call is cancelled before it has begun. `metadata`
-        is set on the resources of the given levels in the same commit. Safe to repeat: the same instance
-        gives AlreadyStored or replaces itself, as `OverwriteInstances` says.
+        is set on the resources of the given levels in the same commit. `transcodes` False leaves out
+        `IngestTranscoding`. Safe to repeat: the same instance gives AlreadyStored or replaces itself, as
+        `OverwriteInstances` says.
         Raises BadFileFormat, InexistentTag for what is no instance; FullStorage, FileStorageCannotWrite,
         DatabaseError if it cannot be kept. Source: the Orthanc Book, "Configuration of Orthanc".
         """
         started_s = perf_counter()
+        if transcodes and self._transcoder is not None:
+            data = await self._transcoded(self._transcoder, data)
         batch = StoringBatch(self, origin)
         try:
             return await self._storage.run(partial(batch.store, data=data, metadata=metadata or {}))
         finally:
             self._follow_up(batch)
             self._duration_ms.see_since(started_s)
+
+    async def _transcoded(self, transcoder: IngestTranscoder, data: Collected) -> Collected:
+        wanted = await self._storage.run(lambda _: self._to_transcode(transcoder, data))
+        result = None if wanted is None else await transcoder.transcode(wanted)
+        if result is None:
+            return data
+        if isinstance(data, Received):
+            await discard(self._storage, data)
+        return result
+
+    def _to_transcode(self, transcoder: IngestTranscoder, data: Collected) -> bytes | None:
+        """Return the file if it is to be transcoded."""
+        size = size_of(data)
+        return bytes(piece_of(data, 0, size)) if transcoder.applies_to(self._parse(data), size) else None
 
     async def store_in_batch(self, work: "Callable[[StorageArea, StoringBatch], T]", origin: Origin) -> T:
         """Run `work` in one hop to a storage thread and return its result; the batch given to it stores.
@@ -204,18 +236,18 @@ class Ingest:
             return error
 
     def _draft(self, data: Collected, written: list[str]) -> _Draft:
-        if size_of(data) == 0:
-            raise BadFileFormat("Received an empty DICOM file")
         parsed = self._parse(data)
-        deflates = self._options.compresses and parsed.transfer_syntax in _PLAIN
+        deflates = self._options.compresses and parsed.transfer_syntax in PLAIN_SYNTAXES
         key = data.key if isinstance(data, Received) and not deflates else new_key()
         written.append(key)
         return _Draft(data, parsed, key, deflates)
 
     def _write_draft(self, area: StorageArea, draft: _Draft) -> StoredFile:
-        attachment = self._writer.write(
-            area, draft.key, draft.data, AttachmentType.DICOM, deflates=draft.deflates
-        )
+        type = AttachmentType.DICOM
+        if self._options.stores_dicom:
+            attachment = self._writer.write(area, draft.key, draft.data, type, deflates=draft.deflates)
+        else:
+            attachment = self._writer.describe(draft.key, draft.data, type)
         identifiers = draft.parsed.identifiers
         ids = ResourceIds(*(identifiers.orthanc_id(level) for level in ResourceLevel))
         return StoredFile(draft.parsed, ids, attachment)
@@ -246,20 +278,9 @@ class Ingest:
             return error
 
     def _parse(self, data: Collected) -> ParsedInstance:
-        total = size_of(data)
-        size = min(_HEAD, total)
-        while True:
-            try:
-                return parse_instance(
-                    memoryview(piece_of(data, 0, size)),
-                    default_encoding=self._switches.default_encoding,
-                    total_size=total,
-                    plan=self._plan,
-                )
-            except NeedMoreData as exc:
-                size = min(max(exc.needed, 8 * size), total)
-                if size > _LONGEST_HEAD:
-                    raise BadFileFormat("The file has no pixels, and too many bytes of other data") from exc
+        if size_of(data) == 0:
+            raise BadFileFormat("Received an empty DICOM file")
+        return self._parser.parse(partial(piece_of, data), size_of(data), self._switches.default_encoding)
 
     def _tell(self, registered: Registered) -> None:
         if registered.result.status is not StoreStatus.SUCCESS:

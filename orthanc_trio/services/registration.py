@@ -16,7 +16,9 @@ from ..index.transaction import Row, Transaction
 from ..model.errors import BadFileFormat
 from ..model.event import Change, ChangeType
 from ..model.resource import Attachment, AttachmentType, Metadata, ResourceLevel, ResourceRef
-from ..model.tags import MainDicomTags, signature
+from ..model.tags import MainDicomTags
+from .computed_metadata import ComputedMetadata
+from .limits import StorageLimits, make_room
 from .series import CompletionWatch, SeriesStatus, series_status
 
 PATIENT, STUDY, SERIES, INSTANCE = _LEVELS = tuple(ResourceLevel)
@@ -110,9 +112,12 @@ class Registered(Struct, frozen=True, kw_only=True):
 class Registrar:
     """Enters instances into the index. Used inside writes of one index only."""
 
-    def __init__(self, overwrite: OverwriteInstances, main_dicom_tags: MainDicomTags) -> None:
+    def __init__(
+        self, overwrite: OverwriteInstances, main_dicom_tags: MainDicomTags, limits: StorageLimits
+    ) -> None:
         self._overwrite = overwrite
-        self._signatures = {level: signature(level, main_dicom_tags) for level in ResourceLevel}
+        self._limits = limits
+        self._computed = ComputedMetadata(main_dicom_tags)
         self._watch = CompletionWatch()
 
     def register(
@@ -121,7 +126,8 @@ class Registrar:
         """Enter the instance, or find that it is there and stays.
 
         `extra` is metadata for the resources of the four levels, new or not.
-        Raises BadFileFormat if identifiers collide with those of resources of other levels.
+        Raises BadFileFormat if identifiers collide with those of resources of other levels; FullStorage if
+        it is beyond the limits, and nothing may make room for it.
         """
         removed: tuple[ResourceRef, ...] = ()
         found = _find(tx, file.ids)
@@ -133,6 +139,13 @@ class Registrar:
             assert deletion is not None
             removed = deletion.removed
             found = _find(tx, file.ids)
+        removed += make_room(
+            tx,
+            self._limits,
+            size=file.attachment.size,
+            patients=int(PATIENT not in found),
+            spared=file.ids.patient,
+        )
         changes = self._insert(tx, file, found, origin, date, extra)
         return Registered(
             result=StoreResult(StoreStatus.SUCCESS, file.ids), removed=removed, changes=tuple(changes)
@@ -149,7 +162,7 @@ class Registrar:
             patient_tags = file.parsed.tags.get(PATIENT, {}) if level is STUDY else None
             if known[id].own != tags or (patient_tags is not None and known[id].patient != patient_tags):
                 tx.set_tags(row, tags, patient_tags)
-                tx.set_metadata(row, {Metadata.MAIN_DICOM_TAGS_SIGNATURE: self._signatures[level]})
+                tx.set_metadata(row, {Metadata.MAIN_DICOM_TAGS_SIGNATURE: self._computed.signatures[level]})
             self._refresh_sequences(tx, row, file.parsed.sequences.get(level))
 
     def _refresh_sequences(self, tx: Transaction, row: int, sequences: str | None) -> None:
@@ -205,16 +218,12 @@ class Registrar:
     ) -> dict[int, str]:
         if not is_new:
             return {Metadata.LAST_UPDATE: time}
-        values: dict[int, str] = {Metadata.MAIN_DICOM_TAGS_SIGNATURE: self._signatures[level]}
-        if level in parsed.sequences:
-            values[Metadata.MAIN_DICOM_SEQUENCES] = parsed.sequences[level]
+        values = self._computed.of(level, parsed)
         if level is INSTANCE:
-            return values | _instance_metadata(parsed, time) | origin.metadata()
+            return values | {Metadata.RECEPTION_DATE: time} | origin.metadata()
         values[Metadata.LAST_UPDATE] = time
         if level is SERIES:
             values[Metadata.REMOTE_AET] = origin.remote_aet
-            if parsed.expected_number_of_instances is not None:
-                values[Metadata.EXPECTED_NUMBER_OF_INSTANCES] = str(parsed.expected_number_of_instances)
         return values
 
     def _completes_series(self, tx: Transaction, series_id: str) -> bool:
@@ -225,18 +234,6 @@ class Registrar:
         expected = facts.metadata.get(Metadata.EXPECTED_NUMBER_OF_INSTANCES)
         self._watch.looked(series_id, expected, len(facts.children))
         return series_status(expected, facts.indexes_in_series) is SeriesStatus.COMPLETE
-
-
-def _instance_metadata(parsed: ParsedInstance, time: str) -> dict[int, str]:
-    values: dict[int, str | int | None] = {
-        Metadata.INDEX_IN_SERIES: parsed.index_in_series,
-        Metadata.RECEPTION_DATE: time,
-        Metadata.TRANSFER_SYNTAX: parsed.transfer_syntax,
-        Metadata.SOP_CLASS_UID: parsed.sop_class_uid,
-        Metadata.PIXEL_DATA_OFFSET: parsed.pixel_data_offset,
-        Metadata.PIXEL_DATA_VR: parsed.pixel_data_vr,
-    }
-    return {number: str(value) for number, value in values.items() if value is not None}
 
 
 def _find(tx: Transaction, ids: ResourceIds) -> dict[ResourceLevel, Row]:

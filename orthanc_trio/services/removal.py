@@ -1,7 +1,9 @@
 """Remove resources. Source: the Orthanc Book, "Deleting"; `DELETE /{level}/{id}`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
+
+from msgspec import Struct
 
 from ..bus import EventBus
 from ..index.index import Index
@@ -9,6 +11,19 @@ from ..index.transaction import Deletion, Transaction
 from ..model.event import ResourceDeleted, ResourcesTouched
 from ..model.resource import Metadata, ResourceLevel
 from .settling import Settling
+
+_BATCH = 100
+"""So many removals share a commit."""
+
+Target = tuple[ResourceLevel | None, str]
+"""A resource by its identifier, of a given level or any."""
+
+
+class Removed(Struct, frozen=True):
+    """What one removal did, to be told when it is committed."""
+
+    deletion: Deletion
+    survivors: tuple[str, ...]
 
 
 class Removal:
@@ -30,18 +45,28 @@ class Removal:
         removed = await self._index.write(lambda tx: self._delete(tx, level, id))
         if removed is None:
             return None
-        deletion, survivors = removed
-        self._settling.collect()
-        for ref in deletion.removed:
-            self._bus.publish(ResourceDeleted(ref.level, ref.id))
-        self._bus.publish(ResourcesTouched(survivors))
-        return deletion
+        self._tell(removed)
+        return removed.deletion
 
-    def _delete(
-        self, tx: Transaction, level: ResourceLevel, id: str
-    ) -> tuple[Deletion, tuple[str, ...]] | None:
+    async def delete_many(self, targets: Sequence[Target]) -> None:
+        """Do the same with many resources; those that do not exist, or no longer, are passed over."""
+        for start in range(0, len(targets), _BATCH):
+            await self._delete_batch(targets[start : start + _BATCH])
+
+    async def _delete_batch(self, targets: Sequence[Target]) -> None:
+        for removed in await self._index.write(lambda tx: [self._delete(tx, *target) for target in targets]):
+            if removed is not None:
+                self._tell(removed)
+
+    def _tell(self, removed: Removed) -> None:
+        self._settling.collect()
+        for ref in removed.deletion.removed:
+            self._bus.publish(ResourceDeleted(ref.level, ref.id))
+        self._bus.publish(ResourcesTouched(removed.survivors))
+
+    def _delete(self, tx: Transaction, level: ResourceLevel | None, id: str) -> Removed | None:
         row = tx.find(id)
-        if row is None or row.level is not level:
+        if row is None or level not in (None, row.level):
             return None
         deletion = tx.delete(id)
         assert deletion is not None
@@ -49,4 +74,4 @@ class Removal:
             tx.set_metadata(survivor, {Metadata.LAST_UPDATE: f"{self._now():%Y%m%dT%H%M%S}"})
         lowest = deletion.remaining_ancestor
         above = tx.ancestors(lowest.id) if lowest is not None else []
-        return deletion, tuple(ref.id for ref in ([lowest] if lowest else []) + above)
+        return Removed(deletion, tuple(ref.id for ref in ([lowest] if lowest else []) + above))

@@ -198,6 +198,8 @@ def test_statistics_of_a_resource_count_what_is_below_it(server: Server) -> None
         assert server.get(paths[level] + "/statistics").json() == sizes | dict.fromkeys(names[:count], 1)
 
 
-def test_what_does_not_exist_has_no_statistics(server: Server) -> None:
-    for path in (upload(server, "no statistics")["study as patient"], "/series/none"):
-        assert code(server.get(path + "/statistics")) == (404, 17)
+def test_what_does_not_exist_has_statistics_of_zeros(server: Server) -> None:
+    for path in (upload(server, "no statistics")["study as patient"], "/patients/none"):
+        shown = server.get(path + "/statistics").json()
+        assert len(shown) == 11
+        assert {int(value) for value in shown.values()} == {0}

@@ -296,7 +296,8 @@ def test_an_expected_number_that_is_no_sane_integer_is_none(text: bytes) -> None
         ({"InstanceNumber": 7, "ImageIndex": 9}, "7"),
         ({"InstanceNumber": " 7"}, "7"),
         ({"InstanceNumber": ABSENT, "ImageIndex": 9}, "9"),
-        ({"InstanceNumber": "", "ImageIndex": 9}, "9"),
+        ({"InstanceNumber": "", "ImageIndex": 9}, ""),
+        ({"InstanceNumber": ABSENT, "ImageIndex": None}, None),
         ({"InstanceNumber": ABSENT}, None),
     ],
 )

@@ -14,7 +14,6 @@ from ...services.numbered_names import USER_NUMBERS
 from ..disposition import content_disposition
 from ..errors import empty_answer
 from ..etag import etag, if_match, if_none_match
-from ..level import check_level
 from ..ranges import part_asked_for
 from ..routing import Routes
 from ..stored_file import content_answer, part_answer, stored_answer
@@ -37,14 +36,12 @@ def _mount(level: ResourceLevel) -> None:
 
     @routes.get(path)
     async def list_attachments(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
-        check_level(context, level)
         found = await context.attachments.all_of(level, id)
         names = {context.attachment_names.name(each.type): int(each.type) for each in found}
         return json_answer(dict(sorted(names.items())) if "full" in request.query else list(names))
 
     @routes.put(path + "/{name}")
     async def put_attachment(context: ServerContext, request: Request, *, id: str, name: str) -> AnyAnswer:
-        check_level(context, level)
         number = context.attachment_names.number(name)
         if number not in USER_NUMBERS:
             return empty_answer(403)
@@ -60,7 +57,6 @@ def _mount(level: ResourceLevel) -> None:
 
     @routes.delete(path + "/{name}")
     async def delete_attachment(context: ServerContext, request: Request, *, id: str, name: str) -> AnyAnswer:
-        check_level(context, level)
         number = context.attachment_names.number(name)
         if number not in USER_NUMBERS and number != AttachmentType.DICOM_AS_JSON:
             return empty_answer(403)
@@ -81,7 +77,6 @@ def _mount_changes(level: ResourceLevel) -> None:
 
     @routes.post(path + "/verify-md5")
     async def verify(context: ServerContext, request: Request, *, id: str, name: str) -> AnyAnswer:
-        check_level(context, level)
         number = context.attachment_names.number(name)
         is_intact = await context.attachments.is_intact(level, id, number)
         return _DONE if is_intact else nothing(request)
@@ -90,7 +85,6 @@ def _mount_changes(level: ResourceLevel) -> None:
 async def _recode(
     context: ServerContext, level: ResourceLevel, id: str, name: str, compression: Compression
 ) -> AnyAnswer:
-    check_level(context, level)
     await context.attachments.recode(level, id, context.attachment_names.number(name), compression)
     return _DONE
 
@@ -98,7 +92,6 @@ async def _recode(
 def _mount_view(level: ResourceLevel, suffix: str, show: Show) -> None:
     @routes.get(f"/{level.collection}/{{id}}/attachments/{{name}}{suffix}")
     async def view(context: ServerContext, request: Request, *, id: str, name: str) -> AnyAnswer:
-        check_level(context, level)
         number = context.attachment_names.number(name)
         attachment = await context.attachments.one_of(level, id, number)
         revision = revision_of(attachment)

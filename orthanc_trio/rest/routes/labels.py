@@ -2,7 +2,7 @@
 
 from ...model.resource import ResourceLevel
 from ...services.context import ServerContext
-from ..level import check_level, require
+from ..level import require
 from ..routing import Routes
 from ..wire import AnyAnswer, Request, json_answer, nothing, text_answer
 
@@ -29,13 +29,11 @@ def _mount(level: ResourceLevel) -> None:
 
     @routes.put(labels + "/{label}")
     async def put_label(context: ServerContext, request: Request, *, id: str, label: str) -> AnyAnswer:
-        check_level(context, level)
         await context.annotations.add_label(level, id, label)
         return text_answer()
 
     @routes.delete(labels + "/{label}")
     async def delete_label(context: ServerContext, request: Request, *, id: str, label: str) -> AnyAnswer:
-        check_level(context, level)
         await context.annotations.remove_label(level, id, label)
         return text_answer()
 

@@ -9,7 +9,7 @@ from ...services.metadata import revision_of
 from ...services.numbered_names import USER_NUMBERS
 from ..errors import empty_answer
 from ..etag import etag, if_match, if_none_match
-from ..level import check_level, require
+from ..level import require
 from ..query import flag
 from ..routing import Routes
 from ..wire import AnyAnswer, Request, json_answer, nothing, text_answer
@@ -32,7 +32,6 @@ def _mount(level: ResourceLevel) -> None:
 
     @routes.get(path + "/{name}")
     async def get_metadata(context: ServerContext, request: Request, *, id: str, name: str) -> AnyAnswer:
-        check_level(context, level)
         item = await context.metadata.read(level, id, context.metadata_names.number(name))
         if item is None:
             return nothing(request)
@@ -47,7 +46,6 @@ def _mount_changes(level: ResourceLevel) -> None:
 
     @routes.put(path)
     async def put_metadata(context: ServerContext, request: Request, *, id: str, name: str) -> AnyAnswer:
-        check_level(context, level)
         number = context.metadata_names.number(name)
         if number not in USER_NUMBERS:
             return empty_answer(403)
@@ -57,7 +55,6 @@ def _mount_changes(level: ResourceLevel) -> None:
 
     @routes.delete(path)
     async def delete_metadata(context: ServerContext, request: Request, *, id: str, name: str) -> AnyAnswer:
-        check_level(context, level)
         number = context.metadata_names.number(name)
         if number not in USER_NUMBERS:
             return empty_answer(403)

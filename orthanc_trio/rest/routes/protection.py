@@ -3,7 +3,6 @@
 from ...model.errors import BadFileFormat, ParameterOutOfRange, UnknownResource
 from ...model.resource import ResourceLevel
 from ...services.context import ServerContext
-from ..level import check_level
 from ..routing import Routes
 from ..wire import AnyAnswer, Request, text_answer
 
@@ -16,7 +15,6 @@ routes = Routes()
 @routes.get(_PATH)
 async def get_protected(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
     """Answer 1 for a protected patient, else 0. An unknown one is, as in Orthanc, a bad parameter."""
-    check_level(context, ResourceLevel.PATIENT)
     description = await context.library.describe(ResourceLevel.PATIENT, id)
     if description is None:
         raise ParameterOutOfRange
@@ -26,7 +24,6 @@ async def get_protected(context: ServerContext, request: Request, *, id: str) ->
 @routes.put(_PATH)
 async def put_protected(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
     """Protect a patient, or no longer."""
-    check_level(context, ResourceLevel.PATIENT)
     is_protected = _VALUES.get((await request.body()).strip())
     if is_protected is None:
         raise BadFileFormat("Boolean value expected")

@@ -1,16 +1,15 @@
 """Counts and sizes below one resource. Source: the Orthanc Book, `/{level}/{id}/statistics`.
 
-Orthanc 1.13.0 answers zeros for a resource that does not exist, or is of another level. Older ones answer
-404 to an unknown one; so does this server to both, since zeros look like the truth.
+As in Orthanc 1.13.0, a resource that does not exist, or is of another level, has zeros.
 """
 
 from ...model.resource import AttachmentType, ResourceLevel, Statistics
 from ...services.context import ServerContext
-from ..level import require
 from ..routing import Routes
 from ..wire import AnyAnswer, Request, json_answer
 
 _MEBIBYTE = 1024 * 1024
+_NOTHING = Statistics(patients=0, studies=0, series=0, instances=0, disk_size=0, uncompressed_size=0)
 
 routes = Routes()
 
@@ -18,9 +17,10 @@ routes = Routes()
 def _mount(level: ResourceLevel) -> None:
     @routes.get(f"/{level.collection}/{{id}}/statistics")
     async def get_statistics(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
-        await require(context, level, id)
-        everything = await context.library.statistics_of(id)
-        dicom = await context.library.statistics_of(id, AttachmentType.DICOM)
+        everything, dicom = _NOTHING, _NOTHING
+        if await context.library.describe(level, id) is not None:
+            everything = await context.library.statistics_of(id)
+            dicom = await context.library.statistics_of(id, AttachmentType.DICOM)
         return json_answer(statistics_json(level, everything, dicom))
 
 

@@ -7,7 +7,7 @@ from ...model.resource import ResourceLevel
 from ...services.context import ServerContext
 from ..describing import answer_all, answer_one, view_of_url
 from ..find_body import content_of_url
-from ..level import check_level, require
+from ..level import require
 from ..query import flag, page
 from ..routing import Routes
 from ..wire import AnyAnswer, Request, json_answer, nothing
@@ -26,7 +26,6 @@ def _mount_level(level: ResourceLevel) -> None:
 
     @routes.get(f"/{collection}", hot=True)
     async def list_level(context: ServerContext, request: Request) -> AnyAnswer:
-        check_level(context, level)
         since, limit = page(request)
         content = request.query.get("response-content")
         if content is None and not flag(request, "expand"):
@@ -38,7 +37,6 @@ def _mount_level(level: ResourceLevel) -> None:
 
     @routes.get(f"/{collection}/{{id}}", hot=True)
     async def get_resource(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
-        check_level(context, level)
         description = await context.library.describe(level, id)
         if description is None:
             return nothing(request)
@@ -46,7 +44,6 @@ def _mount_level(level: ResourceLevel) -> None:
 
     @routes.delete(f"/{collection}/{{id}}")
     async def delete_resource(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
-        check_level(context, level)
         deletion = await context.removal.delete(level, id)
         if deletion is None:
             return nothing(request)
@@ -62,7 +59,6 @@ def _mount_level(level: ResourceLevel) -> None:
 def _mount_descendants(level: ResourceLevel, lower: ResourceLevel) -> None:
     @routes.get(f"/{level.collection}/{{id}}/{lower.collection}")
     async def list_descendants(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
-        check_level(context, level)
         await require(context, level, id)
         if not flag(request, "expand", default=True):
             return json_answer(await context.library.descendants(id, lower))
