@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
 from datetime import UTC, datetime
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import trio
 from msgspec import Struct
@@ -40,6 +40,7 @@ from .services.attachments import AttachmentNames, Attachments
 from .services.child_files import ChildFiles
 from .services.context import ServerContext
 from .services.ending import Ending
+from .services.explorer import Explorer, load_explorer
 from .services.feed import Feed
 from .services.finder import Finder
 from .services.ingest import Ingest
@@ -85,6 +86,10 @@ class _Base(Struct, frozen=True, kw_only=True):
     bus: EventBus
     settling: Settling
     stability: Stability
+    explorer: Explorer | None
+
+
+_CONTEXT_FIELDS = frozenset(ServerContext.__struct_fields__)
 
 
 async def serve(
@@ -205,6 +210,7 @@ async def _open_base(settings: Settings) -> AsyncIterator[_Base]:
             bus=bus,
             settling=Settling(index, storage),
             stability=Stability(index, bus, stable_age_s=settings.stable_age, now=utc_now),
+            explorer=await _load_explorer(settings),
         )
 
 
@@ -267,6 +273,16 @@ def _make_engine(base: _Base, services: KindServices, *, load_jobs: bool) -> Job
     )
 
 
+def _shared(base: _Base) -> dict[str, Any]:
+    """Return what the context has in common with what it is made of."""
+    return {name: getattr(base, name) for name in _Base.__struct_fields__ if name in _CONTEXT_FIELDS}
+
+
+async def _load_explorer(settings: Settings) -> Explorer | None:
+    load = partial(load_explorer, settings.orthanc_explorer2, is_read_only=settings.read_only)
+    return await trio.to_thread.run_sync(load, limiter=trio.CapacityLimiter(1))
+
+
 def _make_context(base: _Base, policy: AccessPolicy, jobs: JobsEngine) -> ServerContext:
     settings, index, storage, bus = base.settings, base.index, base.storage, base.bus
     transcoder = _make_transcoder(base)
@@ -277,13 +293,8 @@ def _make_context(base: _Base, policy: AccessPolicy, jobs: JobsEngine) -> Server
     requested_tags, finder = _make_search(base, library, tags)
     job_views = JobViews(show_retry_as_pending=settings.show_retry_as_pending)
     return ServerContext(
-        settings=settings,
+        **_shared(base),
         about=options.about(settings, policy),
-        dictionary=base.dictionary,
-        index=index,
-        storage=storage,
-        bus=bus,
-        workers=base.workers,
         jobs=jobs,
         job_views=job_views,
         job_meter=JobMeter(utc_now),
@@ -304,8 +315,6 @@ def _make_context(base: _Base, policy: AccessPolicy, jobs: JobsEngine) -> Server
         metadata=MetadataEditor(index, bus, now=utc_now, checks_revisions=settings.check_revisions),
         now=utc_now,
         ending=Ending(),
-        switches=base.switches,
-        metrics=base.metrics,
     )
 
 

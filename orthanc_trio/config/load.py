@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ..model.errors import BadFileFormat, InexistentFile
 from .option import Option, options
@@ -152,7 +153,11 @@ def _from_old_options(given: Mapping[str, _Given], values: Mapping[str, Any]) ->
 
 
 def _resolved(value: Any, folder: Path) -> Any:
-    """Return paths, alone or in a tuple, as absolute ones."""
+    """Return paths, alone or in a tuple or a struct, as absolute ones."""
     if isinstance(value, tuple):
         return tuple(_resolved(item, folder) for item in value)
+    if isinstance(value, Struct):
+        return replace(
+            value, **{name: _resolved(getattr(value, name), folder) for name in value.__struct_fields__}
+        )
     return folder / value if isinstance(value, Path) else value

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct, field
 
 from .encoding import Encoding
+from .explorer import ExplorerOptions
 from .jobs import JobsLimits, JobsRetry
 from .webhook import Webhook
 
@@ -352,6 +353,10 @@ class Settings(Struct, frozen=True, kw_only=True, rename=option_name):
     jobs_history_maximum_age: Annotated[Seconds, "seconds that ended jobs are kept, 0 = no limit"] = 0
     show_retry_as_pending: Annotated[bool, "show the state Retry as Pending"] = False
     concurrent_connections: Annotated[Positive, "HTTP connections that are open at the same time"] = 4096
+    orthanc_explorer2: Annotated[
+        ExplorerOptions | None,
+        "web page: Root is the folder with its built files [, Theme, UiOptions ...], see docs/explorer.md",
+    ] = None
     webhooks: Annotated[
         tuple[Webhook, ...],
         "who is told of events: Url, Events [, Secret, Timeout, Retry], see docs/webhooks.md",

@@ -18,6 +18,7 @@ from ..workers import Workers
 from .annotations import Annotations
 from .attachments import AttachmentNames, Attachments
 from .ending import Ending
+from .explorer import Explorer
 from .feed import Feed
 from .finder import Finder
 from .ingest import Ingest
@@ -75,6 +76,8 @@ class ServerContext(Struct, frozen=True, kw_only=True):
     ending: Ending
     switches: Switches
     metrics: Metrics
+    explorer: Explorer | None = None
+    """The web page, if there is one."""
 
     @property
     def stop_requested(self) -> trio.Event:

@@ -135,6 +135,7 @@ OURS = {
     "FailedJobsHistorySize": None,
     "JobsHistoryMaximumAge": 0,
     "ShowRetryAsPending": False,
+    "OrthancExplorer2": None,
     "ConcurrentConnections": 4096,
     "Webhooks": [],
 }
