@@ -4,7 +4,9 @@ import re
 from datetime import date, timedelta
 from typing import Final
 
-_DAY: Final = re.compile(rb"([0-9]{4})\.?([0-9]{2})\.?([0-9]{2})(?=[^.]|$)(.*)", re.DOTALL)
+_DAY: Final = re.compile(
+    rb"([0-9]{4})\.?([0-9]{2})\.?([0-9]{2})((?:[0-9]{2}){0,3}(?:\.[0-9]{1,6})?(?:[+-][0-9]{4})?)"
+)
 
 
 def shifted(value: bytes, days: int) -> bytes:

@@ -13,9 +13,11 @@ from msgspec import Struct
 
 from .dictionary import STANDARD, Dictionary
 from .render import Format, Rendering, render_dataset
+from .rules import tags_of
 
 MAX_SHOWN_CHARACTERS: Final = 256
 MAX_CHANGES: Final = 10_000
+_LONG_TEXT: Final = ("LT", "ST", "UC", "UR", "UT")
 
 
 class ChangeType(Enum):
@@ -41,7 +43,9 @@ def differences(
     before: bytes, after: bytes, *, default_encoding: str = "Latin1", dictionary: Dictionary = STANDARD
 ) -> list[Change]:
     """Return how two files differ in their tags, at most MAX_CHANGES. Raises BadFileFormat."""
-    how = Rendering(Format.SHORT, default_encoding=default_encoding, dictionary=dictionary)
+    how = Rendering(
+        Format.SHORT, unlimited=tags_of(*_LONG_TEXT), default_encoding=default_encoding, dictionary=dictionary
+    )
     old, new = (_flat(render_dataset(data, len(data), how, whole=True)) for data in (before, after))
     return list(islice(_changes(old, new, dictionary), MAX_CHANGES))
 

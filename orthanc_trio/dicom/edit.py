@@ -22,9 +22,9 @@ from .new_identity import NewIdentity
 from .new_value import NewElements
 from .part10 import DEFLATED
 from .reencode import item_of, reencode
-from .rules import REFERENCED_SOP_INSTANCE_UID, STUDY_REFERENCES, Act, Rules
+from .rules import REFERENCED_SOP_INSTANCE_UID, SIMPLE, STUDY_REFERENCES, Act, Rules
 from .tag_path import TagPath
-from .transfer_syntax import Coding, TransferSyntax, find_syntax
+from .transfer_syntax import Coding, TransferSyntax
 from .value import TEXT_VRS
 
 _Element = DataElement | RawDataElement
@@ -38,12 +38,15 @@ def read_file(data: bytes) -> FileDataset:
 
 
 def encode_dataset(dataset: FileDataset, syntax: str) -> bytes:
-    """Return the encoded dataset of a file in the transfer syntax `syntax`, without meta information."""
+    """Return a dataset in the encoding that it was read in, without meta information.
+
+    That need not be the one that the transfer syntax `syntax` of the file says; it tells if it is deflated.
+    """
     implicit, little = dataset.original_encoding
-    target = find_syntax(syntax) or TransferSyntax(
-        syntax, Coding.OTHER, is_implicit=bool(implicit), is_little_endian=bool(little)
-    )
+    target = TransferSyntax(syntax, Coding.OTHER, is_implicit=bool(implicit), is_little_endian=bool(little))
     reencode(dataset, target)
+    # Of another character set only what is new is written; pydicom is not to decode the rest.
+    dataset.set_original_encoding(implicit, little, dataset._character_set)
     file = DicomBytesIO()
     file.is_implicit_VR, file.is_little_endian = target.is_implicit, target.is_little_endian
     write_dataset(file, dataset)
@@ -103,14 +106,14 @@ class _Editor:
 
     def _apply(self, dataset: Dataset, tag: BaseTag, act: Act | None, steps: _Steps) -> None:
         element, known = item_of(dataset, tag), self._rules.dictionary
-        if act is None or (act in (Act.MAP_UID, Act.SHIFT) and _is_sequence(element, known)):
-            if self._rules.is_anonymization and _is_sequence(element, known):
+        if act not in SIMPLE and _is_sequence(element, known):
+            if self._rules.is_anonymization:
                 self._edit_items(dataset[tag], steps)
         elif act is Act.REMOVE or (act is Act.CLEAR and steps and not _is_text(element, known)):
             del dataset[tag]
         elif act is Act.CLEAR:
             dataset[tag] = _cleared(element, known)
-        elif act not in (Act.KEEP, Act.NOTE, Act.REPLACE):
+        elif act is not None and act not in SIMPLE:
             value = self._identity.value(act, value_of(element), is_nested=bool(steps))
             dataset[tag] = _with_value(element, value)
 

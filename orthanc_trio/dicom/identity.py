@@ -23,7 +23,8 @@ class IdentityMap:
     in the table of the instances, and so stays true.
 
     `key` is a secret of at least 16 bytes: one per job, so that no two jobs give the same identities, or that
-    of a pseudonym, so that all jobs do. `given` are identifiers that the user chose. Padding does not count.
+    of a pseudonym, so that all jobs do. `given` are identifiers that the user chose for the whole job.
+    Padding does not count.
     Safe in any thread.
     """
 
@@ -44,10 +45,6 @@ class IdentityMap:
         """Return by how many days the dates of a patient are shifted: 1 to 3650, into the past."""
         number = int.from_bytes(self._digest("Days", patient_id.strip(_PADDING)), "big")
         return -1 - number % _MAX_SHIFT_DAYS
-
-    def give(self, table: ResourceLevel, original: bytes, chosen: bytes) -> None:
-        """Remember the new identifier that the user chose for an old one."""
-        self._given[table, original.strip(_PADDING)] = chosen
 
     def _look_up(self, original: Original) -> bytes:
         given = self._given.get(original)

@@ -12,16 +12,22 @@ from ..model.errors import BadFileFormat, OrthancError
 from .charset import Charset, charset_of, default_charset
 from .dictionary import STANDARD, Dictionary
 from .identity import IdentityMap
-from .modification import IDENTIFIERS, PATIENT_ID, SOP_INSTANCE_UID, Modification
+from .modification import IDENTIFIERS, PATIENT_ID, SERIES_INSTANCE_UID, SOP_INSTANCE_UID, Modification
 from .new_identity import NewIdentity
 from .new_value import Encoding, NewElements, encode_new
 from .part10 import EncodedDataset, encode_meta, open_dataset
+from .patch import NotUnderstood, patch
 from .rules import BURNED_IN_ANNOTATION, SOP_CLASS_UID, SPECIFIC_CHARACTER_SET, Act, Rules
-from .scan import BadEncoding, NeedMoreData
+from .scan import BadEncoding, NeedMoreData, scan
 
 Values = Mapping[int, bytes]
 """Values of a dataset by tag."""
-_WANTED: Final = (SPECIFIC_CHARACTER_SET, SOP_CLASS_UID, BURNED_IN_ANNOTATION, *IDENTIFIERS)
+_WANTED: Final = (SPECIFIC_CHARACTER_SET, BURNED_IN_ANNOTATION, *IDENTIFIERS)
+_WANTED_END: Final = SERIES_INSTANCE_UID + 1
+_CHARSET: Final = (SPECIFIC_CHARACTER_SET,)
+_CHARSET_END: Final = SPECIFIC_CHARACTER_SET + 1
+_INVALID: Final = "Cannot parse an invalid DICOM file"
+_UID_HEADER_BYTES: Final = 8
 _MAX_ENCODINGS: Final = 64
 _PADDING: Final = b" \0"
 
@@ -59,6 +65,11 @@ class Rewriter:
         self._modification = modification
         self._identities = identities
         self._default = default_charset(default_encoding)
+        self._needs_identifiers = modification.is_anonymization and (
+            modification.pseudonym is not None
+            or modification.shift_dates is True
+            or bool(IDENTIFIERS.keys() & modification.replacements.keys())
+        )
         self._encoded: dict[tuple[bool, Charset], NewElements] = {}
 
     def rewrite(self, data: bytes, total: int | None = None) -> Rewritten:
@@ -69,45 +80,75 @@ class Rewriter:
         """
         total = len(data) if total is None else total
         try:
-            opened = open_dataset(data, total)
+            return self._patch(_opened(data, total))
+        except NotUnderstood:
             if len(data) < total:
-                raise NeedMoreData(total)
-        except BadEncoding as error:
-            raise BadFileFormat("Cannot parse an invalid DICOM file") from error
-        return self._edit(data, opened)
+                raise NeedMoreData(total) from None
+        return self.rewrite_by_pydicom(data)
 
-    def _edit(self, data: bytes, opened: EncodedDataset) -> Rewritten:
+    def rewrite_by_pydicom(self, data: bytes) -> Rewritten:
+        """Do the same by reading all of a file, editing and writing it; this is for files of odd encoding.
+
+        Raises as `rewrite`.
+        """
+        opened = _opened(data, len(data))
         if opened.source.total == sys.maxsize:
             raise BadFileFormat("The file inflates to too much")
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # what is odd in a file is no news here
-                return self._edited(data, opened.transfer_syntax)
+                return self._edit(data, opened.transfer_syntax)
         except OrthancError:
             raise
         except Exception as error:
             # pydicom raises anything for what it has not met before.
-            raise BadFileFormat("Cannot parse an invalid DICOM file") from error
+            raise BadFileFormat(_INVALID) from error
 
-    def _edited(self, data: bytes, syntax: str) -> Rewritten:
-        from . import edit
+    def _patch(self, opened: EncodedDataset) -> Rewritten:
+        before = self._read_before(opened)
+        new = self._new(before, implicit=opened.implicit)
+        patched = patch(opened, self._rules, self._identity(before), new.top)
+        replaced = {
+            tag: new.top[tag][_UID_HEADER_BYTES:]
+            for tag in (SOP_CLASS_UID, SOP_INSTANCE_UID)
+            if tag in new.top
+        }
+        after = patched.noted | replaced
+        return _rewritten(after, opened.transfer_syntax, patched.head, patched.tail_offset)
+
+    def _read_before(self, opened: EncodedDataset) -> Values:
+        """Return those old values of a file that have to be known beforehand."""
+        wanted, stop = (_WANTED, _WANTED_END) if self._needs_identifiers else (_CHARSET, _CHARSET_END)
+        try:
+            found = scan(opened.source, opened.start, wanted, stop, implicit=opened.implicit)
+        except BadEncoding as error:
+            raise NotUnderstood from error
+        data = opened.source.data
+        return {tag: data[start:end] for tag, (_, start, end) in found.elements.items()}
+
+    def _edit(self, data: bytes, syntax: str) -> Rewritten:
+        from . import edit  # pydicom is large, and mostly not needed
 
         dataset = edit.read_file(data)
         before = edit.values_of(dataset, _WANTED)
         new = self._new(before, implicit=False)
         edit.edit(dataset, self._rules, self._identity(before), new)
-        after = edit.values_of(dataset, (SOP_CLASS_UID, SOP_INSTANCE_UID))
-        return _rewritten(before, after, syntax, edit.encode_dataset(dataset, syntax), len(data))
+        after = before | edit.values_of(dataset, (SOP_CLASS_UID, SOP_INSTANCE_UID))
+        return _rewritten(after, syntax, edit.encode_dataset(dataset, syntax), len(data))
 
     def _identity(self, before: Values) -> NewIdentity:
-        """Return what is derived from the identifiers of a file, and remember those that the user chose."""
+        """Return what is derived from the identifiers of a file."""
         days = self._modification.shift_dates
-        for tag, table in IDENTIFIERS.items():
-            chosen = self._modification.replacements.get(tag)
-            if isinstance(chosen, str) and tag in before:
-                self._identities.give(table, before[tag], chosen.encode("ascii", "replace"))
+        given = {
+            (table, before[tag].strip(_PADDING)): chosen.encode("ascii", "replace")
+            for tag, table in IDENTIFIERS.items()
+            if tag in before and isinstance(chosen := self._modification.replacements.get(tag), str)
+        }
         return NewIdentity(
-            self._identities, before.get(PATIENT_ID, b""), None if isinstance(days, bool) else days
+            self._identities,
+            before.get(PATIENT_ID, b""),
+            None if isinstance(days, bool) else days,
+            given,
         )
 
     def _new(self, before: Values, *, implicit: bool) -> NewElements:
@@ -142,8 +183,15 @@ class Rewriter:
         )
 
 
-def _rewritten(before: Values, after: Values, syntax: str, dataset: bytes, tail_offset: int) -> Rewritten:
+def _opened(data: bytes, total: int) -> EncodedDataset:
+    try:
+        return open_dataset(data, total)
+    except BadEncoding as error:
+        raise BadFileFormat(_INVALID) from error
+
+
+def _rewritten(after: Values, syntax: str, dataset: bytes, tail_offset: int) -> Rewritten:
     uid = after.get(SOP_INSTANCE_UID, b"").rstrip(_PADDING)
     meta = encode_meta(after.get(SOP_CLASS_UID, b"").strip(_PADDING), uid, syntax)
-    is_burned_in = before.get(BURNED_IN_ANNOTATION, b"").strip(_PADDING) == b"YES"
+    is_burned_in = after.get(BURNED_IN_ANNOTATION, b"").strip(_PADDING) == b"YES"
     return Rewritten(meta + dataset, tail_offset, uid.decode("ascii", "replace"), is_burned_in)

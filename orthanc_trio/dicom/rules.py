@@ -1,17 +1,18 @@
 """A `Modification` -> what becomes of each tag, in tables that are asked once per element.
 
-The rules are those of the Orthanc Book, with more privacy where no client relies on less: the name of the
-patient in sequences is emptied, a tag that is replaced at the top follows the profile in sequences, and
-curves and overlays are removed at the top as well.
+The rules are those of the Orthanc Book, with more privacy where no client relies on less: in sequences the
+name of the patient is emptied, the method of another de-identification is removed, and a tag that is replaced
+at the top follows the profile; curves and overlays are removed at the top as well.
 """
 
 from enum import IntEnum, auto
-from functools import cache
+from functools import cache, cached_property
 from typing import Final
 
 from ..model.resource import ResourceLevel
 from .dictionary import STANDARD, Dictionary, is_private
 from .modification import (
+    DEIDENTIFICATION_METHOD,
     IDENTIFIERS,
     PATIENT_ID,
     PATIENT_NAME,
@@ -53,6 +54,8 @@ class Act(IntEnum):
     """Its dates are moved by the days of the patient."""
 
 
+SIMPLE: Final = frozenset((Act.KEEP, Act.NOTE, Act.REMOVE, Act.CLEAR, Act.REPLACE))
+"""Acts that do not depend on the old value, and so apply to sequences as well."""
 TABLE_OF: Final = {
     Act.MAP_UID: ResourceLevel.INSTANCE,
     Act.MAP_STUDY: ResourceLevel.STUDY,
@@ -64,11 +67,17 @@ _MAPPINGS: Final = {
     SERIES_INSTANCE_UID: Act.MAP_SERIES,
     SOP_INSTANCE_UID: Act.MAP_INSTANCE,
 }
+_NESTED: Final = {
+    PATIENT_ID: Act.MAP_PATIENT,
+    PATIENT_NAME: Act.CLEAR,
+    DEIDENTIFICATION_METHOD: Act.REMOVE,
+}
 _PROFILE_ACTS: Final = {
     ProfileAction.CLEAR: Act.CLEAR,
     ProfileAction.REMOVE: Act.REMOVE,
     ProfileAction.UID: Act.MAP_UID,
 }
+_FIRST_GROUP: Final = 0x0004
 _NOTED: Final = (SPECIFIC_CHARACTER_SET, SOP_CLASS_UID, SOP_INSTANCE_UID, BURNED_IN_ANNOTATION)
 
 
@@ -100,6 +109,11 @@ class Rules:
         self.created = tuple(sorted(tag for tag, act in self.top.items() if self._creates(tag, act)))
         """The tags at the top that every result has, ascending."""
 
+    @cached_property
+    def sequences(self) -> frozenset[int]:
+        """The tags that the standard knows as sequences."""
+        return tags_of("SQ")
+
     def act(self, tag: int, *, is_nested: bool) -> Act | None:
         """Return what becomes of an element; None is nothing, but for the elements in it."""
         act = (self.nested if is_nested else self.top).get(tag)
@@ -107,8 +121,8 @@ class Rules:
 
     def removes(self, tag: int, *, is_nested: bool) -> bool:
         """Tell whether a tag that is in no table is removed."""
-        if tag & 0xFFFF == 0:
-            return True  # the length of its group, which is another one then
+        if tag & 0xFFFF == 0 or tag >> 16 < _FIRST_GROUP:
+            return True  # the length of its group, which is another one then, or nothing of a dataset
         if is_private(tag):
             return self.removes_private and (self.is_anonymization or not is_nested)
         return any(_is_in(tag, found) for found in self.ranges)
@@ -118,14 +132,13 @@ class Rules:
         self.top |= acts
         self.nested |= acts
         if self.modification.shift_dates is not False:
-            shifts = dict.fromkeys(_date_tags() - {PATIENT_BIRTH_DATE}, Act.SHIFT)
+            shifts = dict.fromkeys(tags_of("DA", "DT") - {PATIENT_BIRTH_DATE}, Act.SHIFT)
             self.top |= shifts
             self.nested |= shifts
         self.top[PATIENT_ID] = Act.MAP_PATIENT
-        self.nested |= _MAPPINGS | {PATIENT_ID: Act.MAP_PATIENT, PATIENT_NAME: Act.CLEAR}
+        self.nested |= _MAPPINGS | _NESTED
         self.nested |= dict.fromkeys(self.modification.removals, Act.REMOVE)
-        if self.modification.pseudonym is not None:
-            self.top[PATIENT_NAME] = Act.NAME_PATIENT
+        self.top[PATIENT_NAME] = Act.CLEAR if self.modification.pseudonym is None else Act.NAME_PATIENT
         self.ranges = profile.removed_ranges
 
     def _renew(self) -> None:
@@ -146,10 +159,11 @@ class Rules:
 
 
 @cache
-def _date_tags() -> frozenset[int]:
+def tags_of(*vrs: str) -> frozenset[int]:
+    """Return the tags that have one of these VRs by the standard."""
     from pydicom.datadict import DicomDictionary  # type: ignore[attr-defined]  # not in its __all__
 
-    return frozenset(tag for tag, row in DicomDictionary.items() if row[0] in ("DA", "DT"))
+    return frozenset(tag for tag, row in DicomDictionary.items() if row[0] in vrs)
 
 
 def _is_in(tag: int, found: TagRange) -> bool:
