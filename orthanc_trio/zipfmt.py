@@ -3,7 +3,8 @@
 A ZIP is the concatenation of its members, then one record for each of them. Whoever writes it keeps the
 offset of each member and the records, in memory or in a file of its own.
 Sizes stand in front of a member that fits in memory, so that readers without seek can use them; a larger one
-is a sequence of pieces, deflated independently, with a data descriptor behind.
+is a sequence of pieces, deflated independently, with a data descriptor behind. If its deflate stream is there
+already, all is known beforehand.
 Source: PKWARE APPNOTE 6.3.10; RFC 1951.
 """
 
@@ -32,6 +33,7 @@ _END_64 = Layout("<4sQ2H2L4Q")
 _LOCATOR_64 = Layout("<4sLQL")
 _DESCRIPTOR = Layout("<4s3L")
 _DESCRIPTOR_64 = Layout("<4sLQQ")
+_BLOCK = Layout("<?2H")
 
 
 class Entry(Struct, frozen=True, kw_only=True):
@@ -92,10 +94,10 @@ def pack(name: str, data: bytes, time: int, *, is_compressed: bool = False) -> P
     return Packed(entry, _local_header(entry), payload)
 
 
-def pack_deflated(name: str, payload: bytes, time: int, *, crc: int, size: int) -> Packed:
-    """Make a whole member of a raw deflate stream whose content has the checksum `crc` and `size` bytes.
+def open_deflated(name: str, time: int, *, crc: int, size: int, compressed_size: int) -> tuple[Entry, bytes]:
+    """Begin a member whose deflate stream is there already: return what is said of it, and its header.
 
-    Raises ValueError if the name exceeds 65,535 bytes.
+    The stream follows, and nothing behind it. Raises ValueError if the name exceeds 65,535 bytes.
     """
     encoded, flags = _encode_name(name)
     entry = Entry(
@@ -105,9 +107,9 @@ def pack_deflated(name: str, payload: bytes, time: int, *, crc: int, size: int) 
         method=_DEFLATED,
         crc=crc,
         size=size,
-        compressed_size=len(payload),
+        compressed_size=compressed_size,
     )
-    return Packed(entry, _local_header(entry), payload)
+    return entry, _local_header(entry)
 
 
 def open_streamed(name: str, size: int, time: int) -> tuple[Entry, bytes]:
@@ -123,6 +125,16 @@ def deflate_piece(data: bytes, *, is_last: bool) -> Piece:
     head = deflater.compress(data)
     tail = deflater.flush(isal_zlib.Z_FINISH if is_last else isal_zlib.Z_SYNC_FLUSH)
     return Piece(payload=head + tail, size=len(data), crc=isal_zlib.crc32(data))
+
+
+def store_piece(data: bytes, *, is_last: bool) -> Piece:
+    """Make the same of a part that does not shrink: a sequence of blocks that hold it as it is."""
+    chunks: list[bytes] = []
+    for start in range(0, len(data), _MAX_16) or (0,):
+        block = data[start : start + _MAX_16]
+        is_end = is_last and start + len(block) == len(data)
+        chunks += (_BLOCK.pack(is_end, len(block), len(block) ^ _MAX_16), block)
+    return Piece(payload=b"".join(chunks), size=len(data), crc=isal_zlib.crc32(data))
 
 
 def join_crc(before: int, piece: Piece) -> int:
@@ -186,8 +198,10 @@ def _encode_name(name: str) -> tuple[bytes, int]:
 
 
 def _is_wide(entry: Entry) -> bool:
-    """Whether the sizes of a streamed member have 64 bits; the others are far from the limit."""
-    return bool(entry.flags & _STREAMED_FLAG) and entry.size >= _STREAMED_ZIP64_SIZE
+    """Whether the sizes of a member have 64 bits in front of it or behind it."""
+    if entry.flags & _STREAMED_FLAG:
+        return entry.size >= _STREAMED_ZIP64_SIZE
+    return max(entry.size, entry.compressed_size) >= _MAX_32
 
 
 def _zip64_extra(values: list[int]) -> bytes:
@@ -196,9 +210,9 @@ def _zip64_extra(values: list[int]) -> bytes:
 
 def _local_header(entry: Entry) -> bytes:
     is_streamed = bool(entry.flags & _STREAMED_FLAG)
+    size, compressed_size = (0, 0) if is_streamed else (entry.size, entry.compressed_size)
     is_wide = _is_wide(entry)
-    extra = _zip64_extra([0, 0]) if is_wide else b""
-    unknown = _MAX_32 if is_wide else 0
+    extra = _zip64_extra([size, compressed_size]) if is_wide else b""
     header = _LOCAL.pack(
         b"PK\x03\x04",
         _ZIP64_VERSION if is_wide else _VERSION,
@@ -207,8 +221,8 @@ def _local_header(entry: Entry) -> bytes:
         entry.time & _MAX_16,
         entry.time >> 16,
         entry.crc,
-        unknown if is_streamed else entry.compressed_size,
-        unknown if is_streamed else entry.size,
+        _MAX_32 if is_wide else compressed_size,
+        _MAX_32 if is_wide else size,
         len(entry.name),
         len(extra),
     )

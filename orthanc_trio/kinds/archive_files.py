@@ -13,9 +13,12 @@ import trio
 
 from ..model.errors import CannotWriteFile, FullStorage
 
+Buffer = bytes | memoryview
+
 CHUNK_BYTES = 1 << 20
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _CAN_ADVISE = hasattr(os, "posix_fadvise")
+_MOST_BUFFERS = 512  # of one call; Linux takes 1024
 _MODE = 0o600  # patients' data: for this server alone
 
 
@@ -40,15 +43,14 @@ class GrowingFile:
         self.size = size
         self._begun = size
 
-    def append(self, chunks: Iterable[bytes]) -> None:
+    def append(self, chunks: Iterable[Buffer]) -> None:
         """Write `chunks` behind all that is there."""
+        waiting = [chunk for chunk in chunks if chunk]
         with _errors():
-            for chunk in coalesced(chunks):
-                rest = memoryview(chunk)
-                while rest:
-                    written = os.pwrite(self._fd, rest, self.size)
-                    self.size += written
-                    rest = rest[written:]
+            while waiting:
+                written = os.pwritev(self._fd, waiting[:_MOST_BUFFERS], self.size)
+                self.size += written
+                waiting = _rest(waiting, written)
 
     def read(self, offset: int, size: int) -> bytes:
         """Return bytes that were written."""
@@ -71,6 +73,15 @@ class GrowingFile:
     def close(self) -> None:
         """Close the file. Does not wait for the disk."""
         os.close(self._fd)
+
+
+def _rest(chunks: list[Buffer], written: int) -> list[Buffer]:
+    """Return what is left of `chunks` after their first `written` bytes."""
+    for number, chunk in enumerate(chunks):
+        if written < len(chunk):
+            return [memoryview(chunk)[written:], *chunks[number + 1 :]]
+        written -= len(chunk)
+    return []
 
 
 def write_file(path: Path, data: bytes, *, is_synchronous: bool) -> None:

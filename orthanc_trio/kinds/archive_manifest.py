@@ -8,8 +8,10 @@ from pathlib import Path
 
 import trio
 
+from ..model.errors import InexistentFile
 from .archive_checksum import Checksum, row
 from .archive_files import CHUNK_BYTES, GrowingFile
+from .archive_member import Source
 from .archive_pack import Part
 
 NAME = "manifest.csv"
@@ -39,18 +41,30 @@ class Manifest:
         """Take over the rows of whole members."""
         self._rows += rows
 
-    def add_part(self, part: Part, data: bytes) -> None:
-        """Go on with a streamed member, whose row is made at its end. Raises InexistentFile."""
-        checksum, source = self.checksum, part.source
-        while checksum.position < part.offset:  # the knowledge of the earlier parts was lost
-            trio.from_thread.check_cancelled()
-            checksum.add(
-                source.blob.read(checksum.position, min(CHUNK_BYTES, part.offset - checksum.position))
-            )
-        checksum.add(data)
+    def add_part(self, part: Part, data: bytes | None) -> None:
+        """Go on with a streamed member, whose row is made at its end.
+
+        The content of one that is stored as a stream (no `data`) is read then. Raises InexistentFile.
+        """
+        source = part.source
+        if data is not None:
+            self._read(source, part.offset)  # the knowledge of the earlier parts may be lost
+            self.checksum.add(data)
+        elif part.is_last:
+            self._read(source, source.size)
         if part.is_last:
-            self._rows.append(row(source.path, source.uid, str(source.size), checksum.hexdigest()))
+            self._rows.append(row(source.path, source.uid, str(source.size), self.checksum.hexdigest()))
             self.checksum = Checksum()
+
+    def _read(self, source: Source, end: int) -> None:
+        """Have the first `end` bytes of a member in the checksum."""
+        checksum = self.checksum
+        while checksum.position < end:
+            trio.from_thread.check_cancelled()
+            data = source.blob.read(checksum.position, min(CHUNK_BYTES, end - checksum.position))
+            if not data:
+                raise InexistentFile
+            checksum.add(data)
 
     def save(self) -> int:
         """Have all rows in the file, and return its size."""

@@ -6,53 +6,22 @@ that are deflated at the same time.
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Protocol
 
 from msgspec import Struct
 
 from .. import zipfmt
 from ..dicom.media import NeedMoreData, make_leaf
 from ..model.errors import BadFileFormat, InexistentFile
-from ..services.transcoding import MAX_FILE_BYTES
-from ..storage.content import DeflatedBlob
 from .archive_checksum import member_row
 from .archive_media import frame
-from .archive_member import copy_deflated
+from .archive_member import Source, join
 
 UNIT_BYTES = 1 << 20
 _UNIT_MEMBERS = 256
 _FIRST_MEMBERS = 16  # so that a reader who waits soon gets something
 _SMALL_BYTES = 32 << 10
+_LEAF_BYTES = 64 << 10  # what a DICOMDIR tells of a file is nearly always there
 _MAX_HEAD_BYTES = 64 << 20
-STREAMED_BYTES = 16 << 20
-"""Members above this size are not kept in memory as a whole."""
-
-
-class Readable(Protocol):
-    """What a member is read from: the reading half of a Blob."""
-
-    def read(self, offset: int = 0, size: int | None = None) -> bytes:
-        """Return up to `size` bytes from `offset`. Raises InexistentFile if the file has vanished."""
-        ...
-
-
-class Source(Struct, frozen=True):
-    """Where a member comes from, and its name in the ZIP; `uid` is for the manifest.
-
-    `id` is the instance's if the member is to be transcoded.
-    """
-
-    path: str
-    blob: Readable
-    size: int
-    is_compressed: bool = False
-    uid: str = ""
-    id: str = ""
-
-    @property
-    def is_streamed(self) -> bool:
-        """Whether the member is too large to be packed as a whole."""
-        return self.size > (MAX_FILE_BYTES if self.id else STREAMED_BYTES)
 
 
 class Batch(Struct, frozen=True):
@@ -63,7 +32,7 @@ class Batch(Struct, frozen=True):
     @property
     def size(self) -> int:
         """The bytes of input."""
-        return sum(source.size for source in self.sources)
+        return sum(source.work_size for source in self.sources)
 
     @property
     def is_small_work(self) -> bool:
@@ -72,7 +41,7 @@ class Batch(Struct, frozen=True):
 
 
 class Part(Struct, frozen=True):
-    """`size` bytes from `offset` of one streamed member."""
+    """`size` bytes from `offset` of one streamed member: of its content, or of the stream that it is."""
 
     source: Source
     offset: int
@@ -83,7 +52,7 @@ class Part(Struct, frozen=True):
     @property
     def is_last(self) -> bool:
         """Whether the member ends here."""
-        return self.offset + self.size == self.source.size
+        return self.offset + self.size == self.source.work_size
 
 
 Unit = Batch | Part
@@ -117,13 +86,15 @@ class PackedBatch(Struct, frozen=True):
 
 
 class PackedPart(Struct, frozen=True):
-    """A part of a streamed member; no piece if its file has vanished.
+    """A part of a streamed member; None if its file has vanished.
 
-    Of a media also its leaf; `data` is the input, for the checksum in a manifest.
+    Of a media also its leaf; `data` is the content, for the checksum in a manifest, unless the member is a
+    stream, whose parts have none of their own.
     """
 
     part: Part
-    piece: zipfmt.Piece | None
+    piece: zipfmt.Piece | bytes | None
+    """Of a member that is a stream the bytes of that."""
     leaves: tuple[bytes, ...] = ()
     data: bytes | None = None
 
@@ -134,7 +105,7 @@ def cut(sources: Sequence[Source], position: int = 0) -> Iterator[Unit]:
     size = 0
     most_members = _FIRST_MEMBERS
     for source in sources:
-        is_full = len(batch) == most_members or size + source.size > UNIT_BYTES
+        is_full = len(batch) == most_members or size + source.work_size > UNIT_BYTES
         if batch and (is_full or source.is_streamed):
             yield Batch(tuple(batch))
             batch, size = [], 0
@@ -143,15 +114,15 @@ def cut(sources: Sequence[Source], position: int = 0) -> Iterator[Unit]:
             yield from _parts(source, position)
         else:
             batch.append(source)
-            size += source.size
+            size += source.work_size
         position = 0
     if batch:
         yield Batch(tuple(batch))
 
 
 def _parts(source: Source, position: int) -> Iterator[Part]:
-    for offset in range(position, source.size, UNIT_BYTES):
-        yield Part(source, offset, min(UNIT_BYTES, source.size - offset))
+    for offset in range(position, source.work_size, UNIT_BYTES):
+        yield Part(source, offset, min(UNIT_BYTES, source.work_size - offset))
 
 
 def pack(unit: Unit, options: PackOptions) -> PackedBatch | PackedPart:
@@ -172,7 +143,7 @@ def pack(unit: Unit, options: PackOptions) -> PackedBatch | PackedPart:
         member, data = packed
         members.append(member)
         if options.leaves:
-            leaves.append(_leaf(source, data, len(data), options.leaves))
+            leaves.append(_leaf(source, data, options.leaves))
         if options.has_manifest:
             rows.append(member_row(source.path, source.uid, data))
     return PackedBatch(unit, tuple(members), tuple(leaves), tuple(rows))
@@ -181,37 +152,48 @@ def pack(unit: Unit, options: PackOptions) -> PackedBatch | PackedPart:
 def _pack_whole(source: Source, options: PackOptions) -> tuple[zipfmt.Packed, bytes] | None:
     """Return the member and, if the options need it, its content; None if its file has vanished."""
     try:
-        if isinstance(source.blob, DeflatedBlob):
-            member = copy_deflated(source.path, source.blob, options.time)
-            return member, source.blob.read() if options.leaves or options.has_manifest else b""
+        if source.stream is not None:
+            member = join(source.path, source.stream, options.time)
+            return member, source.stream.read(0, _content_wanted(options))
         data = source.blob.read()
     except InexistentFile:
         return None
     return zipfmt.pack(source.path, data, options.time, is_compressed=source.is_compressed), data
 
 
+def _content_wanted(options: PackOptions) -> int | None:
+    """Return how much of the content of a stream is asked for, None for all."""
+    if options.has_manifest:
+        return None
+    return _LEAF_BYTES if options.leaves else 0
+
+
 def _pack_part(part: Part, options: PackOptions) -> PackedPart:
+    source = part.source
     try:
-        data = part.source.blob.read(part.offset, part.size)
+        data = (source.stream.stored if source.stream else source.blob).read(part.offset, part.size)
+        if len(data) != part.size:
+            return PackedPart(part, None)
+        leaves: tuple[bytes, ...] = ()
+        if options.leaves and not part.offset:
+            head = source.blob.read(0, _LEAF_BYTES) if source.stream else data
+            leaves = (_leaf(source, head, options.leaves),)
     except InexistentFile:
         return PackedPart(part, None)
-    if len(data) != part.size:
-        return PackedPart(part, None)
-    piece = zipfmt.deflate_piece(data, is_last=part.is_last)
-    leaves: tuple[bytes, ...] = ()
-    if options.leaves and not part.offset:
-        leaves = (_leaf(part.source, data, part.source.size, options.leaves),)
-    return PackedPart(part, piece, leaves, data if options.has_manifest else None)
+    if source.stream is not None:
+        return PackedPart(part, data, leaves)
+    make = zipfmt.store_piece if source.is_compressed else zipfmt.deflate_piece
+    return PackedPart(part, make(data, is_last=part.is_last), leaves, data if options.has_manifest else None)
 
 
-def _leaf(source: Source, head: bytes, total: int, options: LeafOptions) -> bytes:
+def _leaf(source: Source, head: bytes, options: LeafOptions) -> bytes:
     file_id = source.path.replace("/", "\\")
     try:
-        leaf = make_leaf(head, total, file_id, is_extended=options.is_extended, now=options.now)
+        leaf = make_leaf(head, source.size, file_id, is_extended=options.is_extended, now=options.now)
     except NeedMoreData as error:
         if error.needed > _MAX_HEAD_BYTES:
             raise BadFileFormat("The header of a file of the media is too long") from error
         # Not byte by byte: what is needed next is often known only then.
         longer = source.blob.read(0, max(error.needed, 4 * len(head)))
-        return _leaf(source, longer, total, options)
+        return _leaf(source, longer, options)
     return frame(leaf)

@@ -15,8 +15,8 @@ from .archive_files import BytesLost, LocalBlob
 from .archive_manifest import NAME as MANIFEST
 from .archive_manifest import Manifest
 from .archive_media import write_directory
-from .archive_member import open_member
-from .archive_pack import PackedBatch, PackedPart, PackOptions, Source, Unit, cut, pack
+from .archive_member import Source, open_member
+from .archive_pack import PackedBatch, PackedPart, PackOptions, Unit, cut, pack
 from .archive_pipeline import Window, run_in_order
 from .archive_plan import ArchivePlan, Member
 from .archive_planning import PagesOfView, take_pages
@@ -25,7 +25,7 @@ from .archive_writer import ArchiveCursor, ArchivePaths, ArchiveWriter
 from .bundle import KindServices
 
 _STEP_SECONDS = 0.25
-_STEP_BYTES = 32 << 20
+STEP_BYTES = 128 << 20
 _STEP_MEMBERS = 4096
 _WINDOW_BYTES = 24 << 20
 
@@ -184,8 +184,9 @@ class ArchiveStep:
 def _members_of_step(plan: ArchivePlan, start: int) -> tuple[Member, ...]:
     """Return the members from `start` on that a step may get to."""
     size, stop = 0, start
-    while stop < len(plan.members) and size < _STEP_BYTES and stop - start < _STEP_MEMBERS:
-        size += plan.members[stop].size
+    while stop < len(plan.members) and size < STEP_BYTES and stop - start < _STEP_MEMBERS:
+        member = plan.members[stop]
+        size += member.size if member.deflated is None else member.deflated.size
         stop += 1
     return plan.members[start:stop]
 
@@ -200,5 +201,5 @@ def _bounded(units: Iterable[Unit], deadline: float) -> Iterator[Unit]:
     for unit in units:
         yield unit
         size += unit.size
-        if size >= _STEP_BYTES or trio.current_time() >= deadline:
+        if size >= STEP_BYTES or trio.current_time() >= deadline:
             return

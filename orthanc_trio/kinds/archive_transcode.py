@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from ..dicom.derived_uid import derived_uid
 from ..model.errors import InexistentFile
 from ..services.transcoding import InWorker, transcode_files
-from .archive_pack import Batch, PackedBatch, PackedPart, Source, Unit
+from .archive_member import Source
+from .archive_pack import Batch, PackedBatch, PackedPart, Unit
 from .archive_plan import is_packed
 
 NAMED_REFUSALS = 100

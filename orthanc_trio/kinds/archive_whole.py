@@ -8,8 +8,8 @@ from pathlib import Path
 from .. import zipfmt
 from ..storage.area import StorageArea
 from .archive_files import write_file
-from .archive_member import open_member
-from .archive_pack import Batch, PackedBatch, PackOptions, Source, pack
+from .archive_member import Source, open_member
+from .archive_pack import Batch, PackedBatch, PackOptions, pack
 from .archive_plan import SMALL_BYTES, SMALL_INSTANCES, ArchivePlan
 
 TINY_INSTANCES = 8

@@ -15,7 +15,8 @@ from .. import zipfmt
 from ..model.errors import CannotWriteFile, InexistentFile
 from .archive_files import CHUNK_BYTES, BytesLost, GrowingFile, send, sync_folder
 from .archive_manifest import Manifest
-from .archive_pack import PackedBatch, PackedPart, Source
+from .archive_member import Source, open_joined
+from .archive_pack import PackedBatch, PackedPart, Part
 
 # A hop to a thread pays off for so much, and it is not too much to keep.
 _WRITE_BYTES = 2 << 20
@@ -194,10 +195,30 @@ class ArchiveWriter:
             self.next += 1
             return []
         before = self._open_member or OpenMember(0, self.offset, self._time)
+        if isinstance(packed.piece, bytes):
+            chunks = self._join(part, packed.piece, before)
+        else:
+            chunks = self._enter_piece(part, packed.piece, before)
+        if part.is_last:
+            self._open_member = None
+            self.next += 1
+        return chunks
+
+    def _join(self, part: Part, data: bytes, before: OpenMember) -> list[bytes]:
+        """Go on with a member that is a deflate stream, of which all is known beforehand."""
+        assert part.source.stream is not None
+        entry, header = open_joined(part.source.path, part.source.stream, before.time)
+        self._open_member = OpenMember(part.offset + part.size, before.offset, before.time)
+        if part.is_last:
+            self._enter_record(entry, before.offset)
+        return [data] if part.offset else [header, data]
+
+    def _enter_piece(self, part: Part, piece: zipfmt.Piece, before: OpenMember) -> list[bytes]:
+        """Go on with a member that is made of pieces."""
         entry, header = zipfmt.open_streamed(part.source.path, part.source.size, before.time)
-        crc = zipfmt.join_crc(before.crc, packed.piece)
-        compressed_size = before.compressed_size + len(packed.piece.payload)
-        chunks = [packed.piece.payload] if part.offset else [header, packed.piece.payload]
+        crc = zipfmt.join_crc(before.crc, piece)
+        compressed_size = before.compressed_size + len(piece.payload)
+        chunks = [piece.payload] if part.offset else [header, piece.payload]
         self._open_member = OpenMember(
             part.offset + part.size, before.offset, before.time, crc, compressed_size
         )
@@ -205,14 +226,12 @@ class ArchiveWriter:
             entry, descriptor = zipfmt.close_streamed(entry, crc, compressed_size)
             self._enter_record(entry, before.offset)
             chunks.append(descriptor)
-            self._open_member = None
-            self.next += 1
         return chunks
 
     async def _enter_rows(self, manifest: Manifest, packed: PackedBatch | PackedPart) -> None:
         if isinstance(packed, PackedBatch):
             manifest.enter(packed.rows)
-        elif packed.data is not None and packed.part.source is not self._skipped:
+        elif packed.piece is not None and packed.part.source is not self._skipped:
             await trio.to_thread.run_sync(manifest.add_part, packed.part, packed.data, limiter=self._limiter)
 
     def _enter_record(self, entry: zipfmt.Entry, offset: int) -> None:

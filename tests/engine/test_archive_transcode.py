@@ -11,7 +11,7 @@ import pytest
 import trio
 from pydicom import dcmread
 
-from orthanc_trio.kinds import archive_pack, archive_step, archive_transcode
+from orthanc_trio.kinds import archive_member, archive_step, archive_transcode
 from orthanc_trio.kinds.archive import ArchiveArgs
 from orthanc_trio.model.errors import InternalError
 from orthanc_trio.model.resource import ResourceLevel
@@ -107,7 +107,7 @@ async def test_only_some_of_many_failures_are_named_but_all_are_counted(
 async def test_a_file_that_is_too_large_is_streamed_as_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archive_pack, "MAX_FILE_BYTES", 100_000)
+    monkeypatch.setattr(archive_member, "MAX_FILE_BYTES", 100_000)
     async with opened_library() as library:
         ids, args = await stored_study(library, 1, rows=1024, columns=1024, PixelData=os.urandom(2 << 20))
         context = Context(tmp_path)
@@ -122,7 +122,7 @@ async def test_a_file_that_is_too_large_is_streamed_as_it_is(
 async def test_a_file_above_the_limit_of_streaming_is_transcoded_as_a_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archive_pack, "STREAMED_BYTES", 1000)
+    monkeypatch.setattr(archive_member, "STREAMED_BYTES", 1000)
     async with opened_library() as library:
         _, args = await stored_study(library, 2, rows=64, columns=64)
         context = Context(tmp_path)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from orthanc_trio import zipfmt
 from orthanc_trio.dicom.archive_names import UniqueNames, clean, patient_folder
 from orthanc_trio.kinds.archive_files import CHUNK_BYTES, coalesced
-from orthanc_trio.kinds.archive_pack import STREAMED_BYTES, UNIT_BYTES, Batch, Part, Source, cut
+from orthanc_trio.kinds.archive_member import STREAMED_BYTES, Source
+from orthanc_trio.kinds.archive_pack import UNIT_BYTES, Batch, Part, cut
 from orthanc_trio.storage.memory import MemoryArea
 
 TIMELESS = settings(deadline=None)

@@ -141,6 +141,25 @@ def test_members_beyond_4_gib_are_found(tmp_path: Path) -> None:
         assert read.getinfo("far").header_offset == 5 << 30
 
 
+@pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 200_000])
+def test_what_does_not_shrink_is_a_stream_of_stored_blocks(size: int) -> None:
+    data = random.Random(size).randbytes(size)
+    first, last = zipfmt.store_piece(data, is_last=False), zipfmt.store_piece(data, is_last=True)
+    assert zlib.decompress(first.payload + last.payload, -zlib.MAX_WBITS) == 2 * data
+    assert zipfmt.join_crc(first.crc, last) == zlib.crc32(2 * data)
+    assert len(last.payload) <= size + 5 * (size // 65_535 + 1)
+
+
+@pytest.mark.parametrize("compressed_size", [1000, 5 << 30], ids=["that shrinks", "as large"])
+def test_a_stream_above_4_gib_has_its_sizes_in_front(compressed_size: int) -> None:
+    size = 5 << 30
+    entry, header = zipfmt.open_deflated("wide", TIME, crc=1, size=size, compressed_size=compressed_size)
+    assert header[18:26] == b"\xff" * 8
+    sizes = size.to_bytes(8, "little") + compressed_size.to_bytes(8, "little")
+    assert header.endswith(b"wide" + b"\x01\x00\x10\x00" + sizes)
+    assert zipfmt.central_record(entry, 0)[6:8] == b"\x2d\x00"
+
+
 def test_a_member_above_4_gib_has_wide_sizes() -> None:
     size = 5 << 30
     entry, header = zipfmt.open_streamed("wide", size, TIME)
