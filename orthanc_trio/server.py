@@ -39,6 +39,7 @@ from .services.annotations import Annotations
 from .services.attachments import AttachmentNames, Attachments
 from .services.child_files import ChildFiles
 from .services.context import ServerContext
+from .services.creation import Creation
 from .services.ending import Ending
 from .services.explorer import Explorer, load_explorer
 from .services.feed import Feed
@@ -312,6 +313,7 @@ def _make_context(base: _Base, policy: AccessPolicy, jobs: JobsEngine) -> Server
         requested_tags=requested_tags,
         finder=finder,
         metadata_names=MetadataNames(settings.user_metadata),
+        creation=_make_creation(base, tags, ingest),
         metadata=MetadataEditor(index, bus, now=utc_now, checks_revisions=settings.check_revisions),
         now=utc_now,
         ending=Ending(),
@@ -335,6 +337,19 @@ def _make_search(base: _Base, library: Library, tags: TagReader) -> tuple[Reques
         may_read=may_read,
     )
     return requested_tags, finder
+
+
+def _make_creation(base: _Base, tags: TagReader, ingest: Ingest) -> Creation:
+    return Creation(
+        base.index,
+        base.storage,
+        base.workers,
+        tags=tags,
+        ingest=ingest,
+        dictionary=base.dictionary,
+        switches=base.switches,
+        now=utc_now,
+    )
 
 
 def _make_attachments(base: _Base) -> Attachments:

@@ -59,6 +59,7 @@ SIDEWAYS = {
 HOMES = {
     "pydicom": ("dicom.", "dul."),
     "imagecodecs": ("dicom.codec",),
+    "PIL": ("dicom.picture",),
     "quart": ("rest.",),
     "quart_trio": ("rest.",),
     "hypercorn": ("httpd.",),

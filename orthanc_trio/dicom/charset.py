@@ -97,6 +97,19 @@ def default_charset(name: str) -> Charset:
     return _charset(_codec(term) or "cp1251")
 
 
+def default_term(name: str) -> str:
+    """Return the defined term of what DefaultEncoding says; Unicode where DICOM has none."""
+    return ENCODINGS[encoding_name(name)] or "ISO_IR 192"
+
+
+def charset_named(term: str) -> Charset:
+    """Return what a single defined term stands for. Raises ParameterOutOfRange for another text."""
+    codec = _codec(term)
+    if not codec:
+        raise ParameterOutOfRange(f"Unknown specific character set: {term}")
+    return _charset(codec)
+
+
 @lru_cache(maxsize=256)
 def charset_of(specific_character_set: bytes, default: Charset) -> Charset:
     """Return what the value of (0008,0005) stands for; `default` if it is empty or not known."""

@@ -30,6 +30,14 @@ Values = npt.NDArray[Any]
 Encoded = bytes | bytearray
 
 
+def decode_png(data: bytes) -> Values:
+    """Return the pixels of a PNG file: (rows, columns, samples). Raises ValueError if it is none."""
+    try:
+        return imagecodecs.png_decode(data)
+    except imagecodecs.PngError as error:
+        raise ValueError("Cannot decode a PNG image") from error
+
+
 def can_encode(format: PixelFormat, target: TransferSyntax) -> bool:
     """Whether decoded frames of `format` can be written in the compressed syntax `target`."""
     if target.uid not in _WRITABLE or (format.samples > 1 and format.photometric not in _COLOUR_MODELS):

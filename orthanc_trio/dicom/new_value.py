@@ -5,14 +5,15 @@ errors are those of the server.
 """
 
 import re
-from binascii import Error as Base64Error
-from binascii import a2b_base64
 from collections.abc import Mapping
+from contextlib import suppress
+from math import isinf
 from struct import Struct, error
 from typing import Any, Final, NamedTuple
 
-from ..model.errors import BadFileFormat, BadParameterType, BadRequest
+from ..model.errors import BadFileFormat, BadParameterType, BadRequest, UnknownDicomTag
 from .charset import Charset, encode
+from .data_uri import decode_base64
 from .dictionary import STANDARD, Dictionary, is_private, tag_text
 from .scan import MAX_DEPTH, SHORT_VRS
 from .tag_path import TagPath
@@ -36,9 +37,14 @@ _LAYOUTS: Final = {
     b"OD": "d",
 }
 _FLOATS: Final = frozenset("fd")
+_OF_TEXT_FIRST: Final = frozenset((b"AT", b"US", b"SS", b"UL", b"SL", b"UV", b"SV", b"FL", b"FD"))
+"""Numbers that clients also send as the bytes of their text."""
+_SIGNS: Final = {"H": 1 << 16, "L": 1 << 32, "Q": 1 << 64}
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,20}")
-_FLOAT: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_FLOAT: Final = re.compile(r"[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|inf|nan)", re.IGNORECASE)
 _NUL_PADDED: Final = frozenset((b"UI", b"OB", b"UN"))
+_SIZES: Final = {vr: Struct("<" + layout).size for vr, layout in _LAYOUTS.items()} | {b"AT": 4}
+_MAX_QUOTED: Final = 256
 _MAX_SHORT: Final = 0xFFFE
 _EXPLICIT_SHORT: Final = Struct("<HH2sH")
 _EXPLICIT_LONG: Final = Struct("<HH2sHL")
@@ -55,6 +61,8 @@ class Encoding(NamedTuple):
     charset: Charset
     private_creator: str = ""
     dictionary: Dictionary = STANDARD
+    decodes_binary: bool = True
+    """Whether text that begins with BINARY_PREFIX is decoded."""
 
 
 class NewElements(NamedTuple):
@@ -68,9 +76,9 @@ def encode_new(tag: int, value: Any, encoding: Encoding) -> bytes:
     r"""Return the element `tag` with a value that came as JSON: text, null or, for a sequence, a list.
 
     Text of a numeric VR is one number or several, with `\` between them. Text that begins with BINARY_PREFIX
-    is decoded to the very bytes of the value, whatever the VR. Characters that the character set lacks
-    are left out. Raises BadParameterType, BadFileFormat for what is not a value of the VR, UnknownDicomTag
-    for a wrong tag in an item, BadRequest for a sequence too deep.
+    is decoded to the very bytes of the value, or for numbers to their text. Characters that the character set
+    lacks are left out. Raises BadParameterType, BadFileFormat for what is not a value of the VR,
+    UnknownDicomTag for a wrong tag in an item, BadRequest for a sequence too deep.
     """
     return _encode_new(tag, value, encoding, 0)
 
@@ -131,30 +139,57 @@ def _item(members: Any, encoding: Encoding, depth: int) -> bytes:
 
 
 def _value_of_text(tag: int, vr: bytes, text: str, encoding: Encoding) -> bytes:
-    if text.startswith(BINARY_PREFIX):
-        return _decoded(text)
-    if vr in TEXT_VRS or vr in (b"OB", b"UN"):
+    if encoding.decodes_binary and text.startswith(BINARY_PREFIX) and vr != b"SQ":
+        return _value_of_bytes(tag, vr, decode_base64(text[len(BINARY_PREFIX) :]), encoding)
+    if vr in TEXT_VRS:
+        # What an encoding drops may leave spaces at the end, too.
+        text = text.partition("\0")[0]
+        return encode(text.replace(" ", "") if vr == b"UI" else text, encoding.charset).rstrip(b" ")
+    if vr in (b"OB", b"UN"):
         return encode(text, encoding.charset)
     if vr == b"AT":
         return b"".join(_pair(part, encoding.dictionary) for part in text.split("\\"))
+    return _numbers(tag, vr, text)
+
+
+def _value_of_bytes(tag: int, vr: bytes, raw: bytes, encoding: Encoding) -> bytes:
+    """Return the bytes of a value that was given as such, or as the bytes of the text of numbers."""
+    text = raw.decode("latin_1")
+    if vr in _OF_TEXT_FIRST:
+        with suppress(BadFileFormat, UnknownDicomTag):
+            return _value_of_text(tag, vr, text, encoding)
+    if len(raw) % _SIZES.get(vr, 1):
+        raise _out_of_range(tag, text)
+    return raw
+
+
+def _numbers(tag: int, vr: bytes, text: str) -> bytes:
     layout = _LAYOUTS.get(vr)
     if layout is None:
         raise _out_of_range(tag, text)
-    pattern, convert = (_FLOAT, float) if layout in _FLOATS else (_INTEGER, int)
+    pattern, convert = (_FLOAT, _float) if layout in _FLOATS else (_INTEGER, int)
     parts = text.split("\\")
     if not all(pattern.fullmatch(part) for part in parts):
         raise _out_of_range(tag, text)
     try:
-        return Struct(f"<{len(parts)}{layout}").pack(*(convert(part) for part in parts))
+        numbers = [_wrapped(convert(part), layout) for part in parts]
+        return Struct(f"<{len(parts)}{layout}").pack(*numbers)
     except (error, OverflowError) as exc:
         raise _out_of_range(tag, text) from exc
 
 
-def _decoded(text: str) -> bytes:
-    try:
-        return a2b_base64(text[len(BINARY_PREFIX) :].encode("ascii"), strict_mode=True)
-    except (Base64Error, UnicodeEncodeError) as exc:
-        raise BadFileFormat from exc
+def _float(text: str) -> float:
+    """Return a number; OverflowError for one that is too large, and so no longer the one that was meant."""
+    number = float(text)
+    if isinf(number) and text[-1].isdigit():
+        raise OverflowError
+    return number
+
+
+def _wrapped(number: float, layout: str) -> float:
+    """Return what a small negative number is without a sign, where a VR has none: clients write -1 so."""
+    whole = _SIGNS.get(layout)
+    return number + whole if whole is not None and -whole // 2 < number < 0 else number
 
 
 def _pair(text: str, dictionary: Dictionary) -> bytes:
@@ -163,6 +198,5 @@ def _pair(text: str, dictionary: Dictionary) -> bytes:
 
 
 def _out_of_range(tag: int, text: str) -> BadFileFormat:
-    return BadFileFormat(
-        f'While creating a DICOM instance, tag ({tag_text(tag)}) has out-of-range value: "{text}"'
-    )
+    place, quoted = tag_text(tag), text[:_MAX_QUOTED]
+    return BadFileFormat(f'While creating a DICOM instance, tag ({place}) has out-of-range value: "{quoted}"')

@@ -172,6 +172,48 @@ class AlreadyExistingTag(OrthancError):
     code = ErrorCode.ALREADY_EXISTING_TAG
 
 
+class OnlyTextInCreation(OrthancError):
+    """A value that is no text, in a request to create an instance without the member Tags."""
+
+    code = ErrorCode.CREATE_DICOM_NOT_STRING
+
+
+class OverriddenTag(OrthancError):
+    """A tag of a new instance that has a value already; `details` is its name."""
+
+    code = ErrorCode.CREATE_DICOM_OVERRIDE_TAG
+
+
+class PixelsAmongTags(OrthancError):
+    """Pixel data where tags belong."""
+
+    code = ErrorCode.CREATE_DICOM_USE_CONTENT
+
+
+class NoPayload(OrthancError):
+    """An instance of a new series without content."""
+
+    code = ErrorCode.CREATE_DICOM_NO_PAYLOAD
+
+
+class BadPayload(OrthancError):
+    """Content of a new instance that is no text, hence no data URI."""
+
+    code = ErrorCode.CREATE_DICOM_USE_DATA_URI_SCHEME
+
+
+class BadParent(OrthancError):
+    """A parent of a new instance that does not exist."""
+
+    code = ErrorCode.CREATE_DICOM_BAD_PARENT
+
+
+class ParentIsInstance(OrthancError):
+    """A parent of a new instance that can have no children."""
+
+    code = ErrorCode.CREATE_DICOM_PARENT_IS_INSTANCE
+
+
 class RemoteUnavailable(OrthancError):
     """A peer that cannot be reached, breaks off, or cannot serve now: HTTP 5xx, out of resources."""
 

@@ -17,6 +17,7 @@ from ..storage.area import Storage
 from ..workers import Workers
 from .annotations import Annotations
 from .attachments import AttachmentNames, Attachments
+from .creation import Creation
 from .ending import Ending
 from .explorer import Explorer
 from .feed import Feed
@@ -71,6 +72,7 @@ class ServerContext(Struct, frozen=True, kw_only=True):
     requested_tags: RequestedTags
     main_dicom_tags: MainDicomTags
     tags: TagReader
+    creation: Creation
     now: Callable[[], datetime]
     """The time in UTC."""
     ending: Ending

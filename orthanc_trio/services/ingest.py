@@ -153,8 +153,8 @@ class Ingest:
         DatabaseError if it cannot be kept. Source: the Orthanc Book, "Configuration of Orthanc".
         """
         started_s = perf_counter()
-        if transcodes and self._transcoder is not None:
-            data = await self._transcoded(self._transcoder, data)
+        if transcodes:
+            data = await self.transcoded(data)
         batch = StoringBatch(self, origin)
         try:
             return await self._storage.run(partial(batch.store, data=data, metadata=metadata or {}))
@@ -162,7 +162,11 @@ class Ingest:
             self._follow_up(batch)
             self._duration_ms.see_since(started_s)
 
-    async def _transcoded(self, transcoder: IngestTranscoder, data: Collected) -> Collected:
+    async def transcoded(self, data: Collected) -> Collected:
+        """Return what is to be stored of a file: itself, or what IngestTranscoding makes of it."""
+        transcoder = self._transcoder
+        if transcoder is None:
+            return data
         wanted = await self._storage.run(lambda _: self._to_transcode(transcoder, data))
         result = None if wanted is None else await transcoder.transcode(wanted)
         if result is None:

@@ -7,7 +7,7 @@ from ..routing import Routes, components
 from ..wire import Answer, AnyAnswer, Request, json_answer, nothing
 
 _ENCAPSULATED_PDF = "1.2.840.10008.5.1.4.1.1.104.1"
-_ENCAPSULATED_DOCUMENT = "0042-0011"
+_ENCAPSULATED_DOCUMENT, _DOCUMENT_LENGTH = "0042-0011", "0042-0015"
 
 routes = Routes()
 
@@ -36,9 +36,16 @@ async def _answer(context: ServerContext, request: Request, id: str, path: str) 
 
 @routes.get("/instances/{id}/pdf")
 async def get_pdf(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
-    """Answer the document of an instance that is one."""
+    """Answer the document of an instance that is one, without what pads it to an even length."""
     instance = (await require(context, ResourceLevel.INSTANCE, id)).facts
     if instance.metadata.get(Metadata.SOP_CLASS_UID) != _ENCAPSULATED_PDF:
         return nothing(request)
-    found = await context.tags.content(instance, (_ENCAPSULATED_DOCUMENT,))
-    return Answer(body=found, media_type="application/pdf") if isinstance(found, bytes) else nothing(request)
+    document = await context.tags.content(instance, (_ENCAPSULATED_DOCUMENT,))
+    if not isinstance(document, bytes):
+        return nothing(request)
+    length = await context.tags.content(instance, (_DOCUMENT_LENGTH,))
+    if isinstance(length, bytes) and length:
+        document = document[: int.from_bytes(length, "little")]
+    else:
+        document = document.removesuffix(b"\0")
+    return Answer(body=document, media_type="application/pdf")

@@ -1,0 +1,107 @@
+"""Make instances of tags and content, and store them. Source: the Orthanc Book, `/tools/create-dicom`."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Final
+
+import trio
+
+from ..dicom.create import CreateOptions, Parent, create_files
+from ..dicom.create_request import CreateRequest
+from ..dicom.dictionary import Dictionary
+from ..dicom.module import MODULES
+from ..dicom.render import Format
+from ..index.index import Index
+from ..index.transaction import ReadTransaction
+from ..model.errors import BadFileFormat, BadParent, OrthancError, ParentIsInstance
+from ..model.resource import Facts, ResourceLevel
+from ..storage.area import Storage, StorageArea
+from ..workers import Workers
+from .ingest import Entry, Ingest, Origin, StoreResult, StoringBatch
+from .spool import Collected
+from .switches import Switches
+from .tags import TagReader
+
+_PICTURES_S: Final = 60.0
+"""What the images of one request may take to be decoded."""
+
+
+class Creation:
+    """Creates instances. All of a request are stored, or none."""
+
+    def __init__(
+        self,
+        index: Index,
+        storage: Storage,
+        workers: Workers,
+        *,
+        tags: TagReader,
+        ingest: Ingest,
+        dictionary: Dictionary,
+        switches: Switches,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._index = index
+        self._storage = storage
+        self._workers = workers
+        self._tags = tags
+        self._ingest = ingest
+        self._dictionary = dictionary
+        self._switches = switches
+        self._now = now
+        self._inherited = frozenset(
+            dictionary.tag_number(tag) for module in MODULES.values() for tag in module
+        )
+
+    async def create(self, request: CreateRequest, origin: Origin) -> list[StoreResult]:
+        """Create and store the instances of a request, in order.
+
+        Raises BadParent, ParentIsInstance; what `create_files` raises for the request, and `Ingest.store`.
+        """
+        parent = None if request.parent is None else await self._parent(request.parent)
+        files = [await self._ingest.transcoded(file) for file in await self._files(request, parent)]
+        return await self._ingest.store_in_batch(partial(_store, files=files), origin)
+
+    async def _files(self, request: CreateRequest, parent: Parent | None) -> list[bytes]:
+        options = CreateOptions(
+            dictionary=self._dictionary,
+            default_encoding=self._switches.default_encoding,
+            now=self._now(),
+        )
+        if not request.has_pictures:
+            return await self._storage.run_long(lambda _: create_files(request, parent, options))
+        # A cancel kills the process.
+        with trio.move_on_after(_PICTURES_S):
+            return await self._workers.run(create_files, request, parent, options)
+        raise BadFileFormat("The images take too long to be decoded")
+
+    async def _parent(self, id: str) -> Parent:
+        level, instance = await self._index.read(lambda tx: _find(tx, id))
+        tags = await self._tags.tags(instance, format=Format.SHORT, unlimited=self._inherited)
+        return Parent(level, tags)
+
+
+def _store(area: StorageArea, batch: StoringBatch, files: Sequence[Collected]) -> list[StoreResult]:
+    entries = [Entry(batch.write(area, file), {}) for file in files]
+    stored: list[StoreResult] = []
+    for outcome in batch.register(entries):
+        if isinstance(outcome, OrthancError):
+            # All have the same ancestors, whose identifiers are those of other resources: none is stored.
+            raise outcome
+        stored.append(outcome)
+    return stored
+
+
+def _find(tx: ReadTransaction, id: str) -> tuple[ResourceLevel, Facts]:
+    """Return the level of a resource, and its first instance."""
+    row = tx.find(id)
+    if row is None:
+        raise BadParent
+    if row.level is ResourceLevel.INSTANCE:
+        raise ParentIsInstance
+    instances = tx.descendants(id, ResourceLevel.INSTANCE)
+    facts = tx.facts(instances[0], ResourceLevel.INSTANCE) if instances else None
+    if facts is None:
+        raise BadParent
+    return row.level, facts
