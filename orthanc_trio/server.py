@@ -1,4 +1,4 @@
-"""The composition root: opens the backends, builds the services, owns the nurseries, orders the stop.
+"""The life of one server: opens the backends, has the services made, owns the nurseries, orders the stop.
 
     storage > index > workers > background (settling, stability, webhooks) > jobs > doors
 
@@ -6,91 +6,43 @@ Each part is opened after, and closed before, what it stands on. Jobs outlive do
 """
 
 import logging
-import os
 import resource
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
-from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 import trio
-from msgspec import Struct
 
 from . import options
 from .bus import EventBus
+from .composition import Base, cores, make_context, make_engine, make_kind_services, utc_now
 from .config.settings import Settings
-from .dicom.dictionary import Dictionary
 from .httpd.listener import serve as serve_http
-from .index.index import Index
 from .index.opening import open_index
-from .jobs.engine import JobsEngine
-from .jobs.journal import UnsavedStore
-from .jobs.outputs import Outputs
-from .kinds import KindServices, discover
 from .metrics import Metrics
 from .model.event import Event
 from .remote.client import HttpClient
 from .rest.app import make_app
 from .rest.auth import AccessPolicy, access_policy
 from .rest.request_meter import RequestMeter
-from .services.annotations import Annotations
-from .services.attachments import AttachmentNames, Attachments
-from .services.child_files import ChildFiles
 from .services.context import ServerContext
-from .services.creation import Creation
 from .services.ending import Ending
 from .services.explorer import Explorer, load_explorer
-from .services.feed import Feed
-from .services.finder import Finder
-from .services.ingest import Ingest
-from .services.ingest_transcoding import IngestTranscoder
-from .services.job_statistics import JobMeter
-from .services.job_view import JobViews
-from .services.jobs_store import IndexJobsStore
-from .services.library import Library
 from .services.limits import apply_limits
 from .services.measurements import counted_log
-from .services.metadata import MetadataEditor, MetadataNames
-from .services.reconstruction import Reconstruction
-from .services.removal import Removal
-from .services.requested_tags import RequestedTags
 from .services.settling import Settling
 from .services.stability import Stability
 from .services.switches import Switches
-from .services.tags import TagReader
-from .services.upload import Upload
-from .services.webhook_handover import Hooks
 from .services.webhooks import Webhooks
-from .storage.area import Storage
 from .storage.opening import open_storage
-from .workers import Workers, open_workers
+from .workers import open_workers
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 _RESTART_SIGNAL = signal.SIGHUP
-_OUTPUTS_FOLDER = "jobs"
 
 _logger = logging.getLogger(__name__)
-
-
-class _Base(Struct, frozen=True, kw_only=True):
-    """What the services of one server are made of."""
-
-    settings: Settings
-    dictionary: Dictionary
-    switches: Switches
-    metrics: Metrics
-    index: Index
-    storage: Storage
-    workers: Workers
-    bus: EventBus
-    settling: Settling
-    stability: Stability
-    explorer: Explorer | None
-
-
-_CONTEXT_FIELDS = frozenset(ServerContext.__struct_fields__)
 
 
 async def serve(
@@ -166,9 +118,9 @@ async def open_context(
 ) -> AsyncIterator[ServerContext]:
     """Open all that the doors need, with the jobs running; leaving closes it in reverse."""
     async with _open_base(settings) as base, _open_http_client(settings) as http:
-        kind_services = _kind_services(base, http)
-        jobs = _make_engine(base, kind_services, load_jobs=load_jobs)
-        context = _make_context(base, policy, jobs)
+        kind_services = make_kind_services(base, http)
+        jobs = make_engine(base, kind_services, load_jobs=load_jobs)
+        context = make_context(base, policy, jobs)
         webhooks = Webhooks(kind_services.hooks, jobs, base.index, now=utc_now)
         await webhooks.load(loads_jobs=load_jobs)
         told = (context.library, context.feed, context.job_meter, webhooks)
@@ -184,7 +136,7 @@ async def open_context(
 
 
 @asynccontextmanager
-async def _open_base(settings: Settings) -> AsyncIterator[_Base]:
+async def _open_base(settings: Settings) -> AsyncIterator[Base]:
     is_synchronous = settings.sync_storage_area
     metrics = Metrics(is_enabled=settings.metrics_enabled)
     async with (
@@ -196,11 +148,11 @@ async def _open_base(settings: Settings) -> AsyncIterator[_Base]:
             metrics=metrics,
         ) as storage,
         open_index(settings.index_backend, settings.index_folder, is_synchronous=is_synchronous) as index,
-        open_workers(_cores()) as workers,
+        open_workers(cores()) as workers,
     ):
         await apply_limits(index, options.storage_limits(settings))
         bus = EventBus()
-        yield _Base(
+        yield Base(
             settings=settings,
             dictionary=options.dictionary(settings),
             switches=Switches(settings),
@@ -213,6 +165,11 @@ async def _open_base(settings: Settings) -> AsyncIterator[_Base]:
             stability=Stability(index, bus, stable_age_s=settings.stable_age, now=utc_now),
             explorer=await _load_explorer(settings),
         )
+
+
+async def _load_explorer(settings: Settings) -> Explorer | None:
+    load = partial(load_explorer, settings.orthanc_explorer2, is_read_only=settings.read_only)
+    return await trio.to_thread.run_sync(load, limiter=trio.CapacityLimiter(1))
 
 
 class _Listener(Protocol):
@@ -237,170 +194,3 @@ async def _open_http_client(settings: Settings) -> AsyncIterator[HttpClient | No
 
     async with open_http_client(options.http_client_options(settings)) as http:
         yield http
-
-
-def _kind_services(base: _Base, http: HttpClient | None) -> KindServices:
-    settings = base.settings
-    return KindServices(
-        index=base.index,
-        storage=base.storage,
-        is_synchronous=settings.sync_storage_area,
-        cores=_cores(),
-        now=utc_now,
-        lossy_quality=settings.dicom_lossy_transcoding_quality,
-        dictionary=base.dictionary,
-        hooks=Hooks(settings.webhooks),
-        http=http,
-    )
-
-
-def _make_engine(base: _Base, services: KindServices, *, load_jobs: bool) -> JobsEngine:
-    settings = base.settings
-    store = IndexJobsStore(services.index)
-    return JobsEngine(
-        discover(services),
-        store if settings.save_jobs and not settings.read_only else UnsavedStore(store),
-        Outputs(
-            settings.storage_directory / _OUTPUTS_FOLDER,
-            max_files=settings.media_archive_size,
-            max_bytes=settings.media_archive_maximum_size << 20,
-            max_age_s=settings.media_archive_time_to_live,
-        ),
-        base.bus.publish,
-        options.engine_options(settings),
-        now=utc_now,
-        in_worker=base.workers.run,
-        restores=load_jobs,
-    )
-
-
-def _shared(base: _Base) -> dict[str, Any]:
-    """Return what the context has in common with what it is made of."""
-    return {name: getattr(base, name) for name in _Base.__struct_fields__ if name in _CONTEXT_FIELDS}
-
-
-async def _load_explorer(settings: Settings) -> Explorer | None:
-    load = partial(load_explorer, settings.orthanc_explorer2, is_read_only=settings.read_only)
-    return await trio.to_thread.run_sync(load, limiter=trio.CapacityLimiter(1))
-
-
-def _make_context(base: _Base, policy: AccessPolicy, jobs: JobsEngine) -> ServerContext:
-    settings, index, storage, bus = base.settings, base.index, base.storage, base.bus
-    transcoder = _make_transcoder(base)
-    ingest = _make_ingest(base, transcoder)
-    attachments = _make_attachments(base)
-    library = Library(index, storage, base.stability.is_stable)
-    tags = TagReader(storage, switches=base.switches, dictionary=base.dictionary)
-    requested_tags, finder = _make_search(base, library, tags)
-    job_views = JobViews(show_retry_as_pending=settings.show_retry_as_pending)
-    return ServerContext(
-        **_shared(base),
-        about=options.about(settings, policy),
-        jobs=jobs,
-        job_views=job_views,
-        job_meter=JobMeter(utc_now),
-        feed=Feed(jobs, job_views, utc_now),
-        ingest=ingest,
-        upload=Upload(ingest, storage, options.upload_limits(settings)),
-        library=library,
-        removal=Removal(index, bus, settling=base.settling, now=utc_now),
-        annotations=Annotations(index, bus),
-        attachments=attachments,
-        reconstruction=_make_reconstruction(base, attachments, transcoder),
-        attachment_names=AttachmentNames(options.content_types(settings)),
-        tags=tags,
-        main_dicom_tags=options.main_tags(settings, base.dictionary),
-        requested_tags=requested_tags,
-        finder=finder,
-        metadata_names=MetadataNames(settings.user_metadata),
-        creation=_make_creation(base, tags, ingest),
-        metadata=MetadataEditor(index, bus, now=utc_now, checks_revisions=settings.check_revisions),
-        now=utc_now,
-        ending=Ending(),
-    )
-
-
-def _make_search(base: _Base, library: Library, tags: TagReader) -> tuple[RequestedTags, Finder]:
-    settings, files = base.settings, ChildFiles(library, tags)
-    table, may_read = options.main_tags(settings, base.dictionary), options.may_read_files(settings)
-    requested_tags = RequestedTags(
-        base.index, library, files, table, may_read=may_read, warnings=settings.warnings
-    )
-    finder = Finder(
-        base.index,
-        library,
-        files,
-        requested_tags,
-        table=table,
-        dictionary=base.dictionary,
-        limits=options.find_limits(settings),
-        may_read=may_read,
-    )
-    return requested_tags, finder
-
-
-def _make_creation(base: _Base, tags: TagReader, ingest: Ingest) -> Creation:
-    return Creation(
-        base.index,
-        base.storage,
-        base.workers,
-        tags=tags,
-        ingest=ingest,
-        dictionary=base.dictionary,
-        switches=base.switches,
-        now=utc_now,
-    )
-
-
-def _make_attachments(base: _Base) -> Attachments:
-    return Attachments(
-        base.index,
-        base.storage,
-        base.bus,
-        settling=base.settling,
-        options=options.attachment_options(base.settings),
-        now=utc_now,
-    )
-
-
-def _make_transcoder(base: _Base) -> IngestTranscoder | None:
-    rules = options.transcoding_rules(base.settings)
-    return IngestTranscoder(rules, base.workers.run) if rules else None
-
-
-def _make_reconstruction(
-    base: _Base, attachments: Attachments, transcoder: IngestTranscoder | None
-) -> Reconstruction:
-    return Reconstruction(
-        base.index,
-        base.storage,
-        base.bus,
-        attachments=attachments,
-        options=options.ingest_options(base.settings, base.dictionary),
-        switches=base.switches,
-        transcoder=transcoder,
-    )
-
-
-def _make_ingest(base: _Base, transcoder: IngestTranscoder | None) -> Ingest:
-    return Ingest(
-        base.index,
-        base.storage,
-        base.bus,
-        settling=base.settling,
-        stability=base.stability,
-        options=options.ingest_options(base.settings, base.dictionary),
-        now=utc_now,
-        switches=base.switches,
-        metrics=base.metrics,
-        transcoder=transcoder,
-    )
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
-
-
-def utc_now() -> datetime:
-    """Return the time in UTC: the one clock of the server."""
-    return datetime.now(UTC)

@@ -36,6 +36,7 @@ LAYERS = {
     "httpd": 5,
     "scp": 5,
     "options": 6,
+    "composition": 6,
     "server": 6,
     "client": 6,
     "cli": 6,
@@ -53,6 +54,8 @@ SIDEWAYS = {
     ("cli", "server"),
     ("cli", "client"),
     ("server", "options"),
+    ("server", "composition"),
+    ("composition", "options"),
 }
 
 # Where a library may be imported: prefixes of module names.
