@@ -89,8 +89,17 @@ class Ledger:
         self.registry.hold_lanes(await self.journal.load_holds())
         delayed = self.registry.restore(records, self.now())
         self._trim()
-        self._without_outputs(await self.outputs.restore(self.registry.records()))
+        gone, unmade = await self.outputs.restore(self.registry.records())
+        for file in unmade:
+            self._repeat(self.registry.get(job_of(file)))
+        self._without_outputs(gone - unmade)
         return delayed
+
+    def _repeat(self, record: JobRecord) -> None:
+        record = moved(record, Move.REPEAT, self.now())
+        self.registry.put(record)
+        self.registry.enqueue(record)
+        self.journal.note(record)
 
     async def start_empty(self) -> None:
         """Forget the jobs that an earlier process saved."""

@@ -6,6 +6,7 @@ A file is named by its job (the first 36 characters) and its key. No event depen
 
 import logging
 import os
+import zlib
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import partial
@@ -15,7 +16,7 @@ from typing import Final, TypeVar
 import trio
 
 from ..model.errors import CannotWriteFile
-from ..model.job import JobRecord
+from ..model.job import JobOutput, JobRecord
 from .shelf import OutputLimits, Shelf
 
 T = TypeVar("T")
@@ -40,10 +41,13 @@ class Outputs:
 
     def __init__(self, folder: Path, *, max_files: int, max_bytes: int = 0, max_age_s: float = 0) -> None:
         self._folder = folder
+        self._max_files = max_files
         self._kept = Shelf(OutputLimits(files=max_files, bytes=max_bytes, age_s=max_age_s))
         self._begun: dict[str, set[str]] = {}
         """Files that steps were given, by job; they are removed if the job does not finish them."""
         self._doomed: list[str] = []
+        self._unflushed: set[str] = set()
+        """Finished files that are perhaps not on the disk."""
         self._has_work = trio.Event()
         self._has_finished = trio.Event()
         self._limiter = trio.CapacityLimiter(1)
@@ -62,6 +66,9 @@ class Outputs:
         files = {output.file for output in record.outputs}
         self.doom(self._begun.pop(record.id, set()).difference(files))
         self._put(record)
+        self._unflushed.update(output.file for output in record.outputs if output.crc32 is not None)
+        if self._unflushed:
+            self._has_work.set()
         self._has_finished.set()
         return self._evict()
 
@@ -106,11 +113,12 @@ class Outputs:
         self._kept.touch(file)
         return await self._in_thread(partial(self._open, file))
 
-    async def restore(self, records: Iterable[JobRecord]) -> set[str]:
+    async def restore(self, records: Iterable[JobRecord]) -> tuple[set[str], set[str]]:
         """Take over the folder of an earlier process; the folder is made if it is not there.
 
         Dooms what belongs to no job that can go on or has finished it. Returns the files that records name
-        and that are not there any more. Raises CannotWriteFile.
+        and that are not there any more, and those of them that would be kept but never came to the disk.
+        Raises CannotWriteFile.
         """
         present = set(await self._in_thread(self._list))
         unfinished: set[str] = set()
@@ -122,6 +130,14 @@ class Outputs:
                 finished.append(record)
         finished.sort(key=lambda record: record.changed)
         named = [output.file for record in finished for output in record.outputs]
+        latest = [
+            output
+            for record in finished[max(len(finished) - self._max_files, 0) :]
+            for output in record.outputs
+        ]
+        unmade = await self._in_thread(partial(self._broken, latest))
+        self.doom(unmade & present)
+        present -= unmade
         for record in finished:
             self._put(record)
         for file in set(named) - present:
@@ -131,10 +147,10 @@ class Outputs:
                 self._begun.setdefault(job_of(file), set()).add(file)
             else:
                 self.doom([file])
-        return set(named) - present | set(self._evict())
+        return set(named) - present | set(self._evict()), unmade
 
     async def run(self) -> None:
-        """Remove what is doomed, forever."""
+        """Remove what is doomed, and flush what is finished, forever."""
         while True:
             await self._has_work.wait()
             self._has_work = trio.Event()
@@ -142,10 +158,13 @@ class Outputs:
             await self.drain()
 
     async def drain(self) -> None:
-        """Remove what is doomed now."""
+        """Remove what is doomed, and flush what is finished and still kept."""
         files, self._doomed = self._doomed, []
+        unflushed, self._unflushed = [file for file in self._unflushed if file in self._kept], set()
         if files:
             await self._in_thread(partial(self._unlink, files))
+        if unflushed:
+            await self._in_thread(partial(self._flush, unflushed))
 
     def _put(self, record: JobRecord) -> None:
         for output in record.outputs:
@@ -172,6 +191,27 @@ class Outputs:
         except OSError:
             return None
 
+    def _broken(self, outputs: Iterable[JobOutput]) -> set[str]:
+        """Return the small files that are not what they were when their jobs ended."""
+        flushed_later = [output for output in outputs if output.crc32 is not None]
+        return {output.file for output in flushed_later if not self._is_whole(output)}
+
+    def _is_whole(self, output: JobOutput) -> bool:
+        try:
+            return zlib.crc32((self._folder / output.file).read_bytes()) == output.crc32
+        except OSError:
+            return False
+
+    def _flush(self, files: Iterable[str]) -> None:
+        try:
+            for file in files:
+                _flush(self._folder / file)
+            _flush(self._folder)
+        except FileNotFoundError:
+            pass  # it was removed meanwhile
+        except OSError as exc:
+            _logger.warning("An output of a job cannot be flushed: %s", exc.strerror)
+
     def _unlink(self, files: Iterable[str]) -> None:
         for file in files:
             try:
@@ -179,3 +219,11 @@ class Outputs:
             except OSError as exc:
                 # Not lost: the next start finds it again.
                 _logger.warning("An output of a job cannot be removed: %s", exc.strerror)
+
+
+def _flush(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

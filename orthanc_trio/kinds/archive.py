@@ -12,6 +12,7 @@ from threading import Lock
 from typing import Any
 
 import trio
+from msgspec.structs import replace
 
 from ..index.transaction import ReadTransaction
 from ..jobs.kind import JobKind, Look
@@ -31,7 +32,7 @@ from .archive_plan import (
 )
 from .archive_step import ArchiveStep, ArchiveThreads, Context
 from .archive_transcode import Transcoding
-from .archive_whole import is_small, is_tiny, make_whole, write_whole
+from .archive_whole import is_small, is_tiny, make_whole, write_tiny, write_whole
 from .archive_writer import ArchiveCursor, ArchivePaths
 from .bundle import KindServices
 
@@ -103,15 +104,10 @@ class ArchiveKind:
         if args.transcode is not None or not is_tiny(plan, options):
             return None
         path = ArchivePaths(output_path).archive
-        make = partial(
-            write_whole,
-            plan=plan,
-            options=options,
-            path=path,
-            is_synchronous=self._services.is_synchronous,
-        )
-        size = self._services.storage.run_here(make)
-        return Done(_size_content("ArchiveSize", size), (_output(args, path, size),))
+        make = partial(write_tiny, plan=plan, options=options, path=path)
+        size, crc32 = self._services.storage.run_here(make)
+        output = replace(_output(args, path, size), crc32=crc32 if self._services.is_synchronous else None)
+        return Done(_size_content("ArchiveSize", size), (output,))
 
     async def plan(self, context: Context, args: ArchiveArgs) -> ArchivePlan:  # noqa: ARG002 - of the seam
         """List the members of a small archive with their names; the first step lists those of another."""

@@ -61,6 +61,11 @@ class JobOutput(Struct, frozen=True, kw_only=True):
     filename: str
     media_type: str
     size_bytes: int
+    crc32: int | None = None
+    """Of a small file that may not be on the disk yet when its job ends: it is flushed soon after.
+
+    If it turns out broken at the next start, since the power failed, the job runs again.
+    """
 
 
 class Progress(Struct, frozen=True, kw_only=True):

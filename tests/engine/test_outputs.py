@@ -127,7 +127,7 @@ async def test_a_start_tells_which_outputs_are_gone_or_too_many(tmp_path: Path) 
     for id in IDS[:3]:
         (tmp_path / f"{id}.archive").write_bytes(b"x")
     outputs = Outputs(tmp_path, max_files=2)
-    assert await outputs.restore(records) == {f"{IDS[3]}.archive", f"{IDS[2]}.archive"}
+    assert await outputs.restore(records) == ({f"{IDS[3]}.archive", f"{IDS[2]}.archive"}, set())
 
 
 async def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Jobs that are looked up, and perhaps done, in the hop that saves them."""
 
+import os
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,7 +38,9 @@ class TinyLook:
         if self._kind.fault is not None:
             raise self._kind.fault
         self._kind.effects.append((self._args.label, 0))
-        output = JobOutput(key="archive", file=path.name, filename="a", media_type="x", size_bytes=1)
+        output = JobOutput(
+            key="archive", file=path.name, filename="a", media_type="x", size_bytes=1, crc32=zlib.crc32(b"x")
+        )
         return Done({"Counted": 1}, (output,) if self._kind.has_files else ())
 
 
@@ -158,3 +162,36 @@ async def test_a_job_that_is_not_saved_is_done_at_once_too() -> None:
         record = await rig.engine.submit("Count", CountArgs(), SubmitOptions(is_durable=False))
         assert record.state is JobState.SUCCESS
         assert rig.store.writes == 0
+
+
+async def test_a_job_whose_output_was_not_yet_on_the_disk_when_the_power_failed_runs_again(
+    tmp_path: Path,
+) -> None:
+    kind, store = TinyKind(), MemoryStore()
+    kind.has_files = True
+    async with running_engine(kind, store=store, outputs=Outputs(tmp_path, max_files=1)) as rig:
+        first, last = [await rig.engine.submit("Count", CountArgs()) for _ in range(2)]
+        rig.crash()
+    (tmp_path / last.outputs[0].file).write_bytes(b"")
+    kind.has_files = False
+    store = store.survivor()
+    async with running_engine(kind, store=store, outputs=Outputs(tmp_path, max_files=1)) as rig:
+        again = await rig.engine.wait(last.id)
+        assert (again.state, again.outputs) == (JobState.SUCCESS, ())
+        assert rig.states(last.id) == [JobState.RUNNING, JobState.SUCCESS]
+        assert rig.states(first.id)[-1:] in ([], [JobState.SUCCESS])
+    assert names(tmp_path) == set()
+
+
+async def test_a_job_whose_output_is_whole_does_not_run_again(tmp_path: Path) -> None:
+    kind, store = TinyKind(), MemoryStore()
+    kind.has_files = True
+    async with running_engine(kind, store=store, outputs=Outputs(tmp_path, max_files=1)) as rig:
+        record = await rig.engine.submit("Count", CountArgs())
+        rig.crash()
+    async with running_engine(kind, store=store.survivor(), outputs=Outputs(tmp_path, max_files=1)) as rig:
+        assert rig.engine.get(record.id) == record
+        opened = await rig.engine.open_output(record.id, "archive")
+        assert opened is not None
+        os.close(opened[0])
+    assert kind.effects == [("", 0)]

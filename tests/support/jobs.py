@@ -340,6 +340,6 @@ class NoOutputs(Outputs):
     def __init__(self) -> None:
         super().__init__(Path("/nonexistent"), max_files=0)
 
-    async def restore(self, records: Iterable[JobRecord]) -> set[str]:
+    async def restore(self, records: Iterable[JobRecord]) -> tuple[set[str], set[str]]:
         await trio.lowlevel.checkpoint()
-        return set()
+        return set(), set()
