@@ -14,7 +14,7 @@ run: $(VENV)/.run
 	$(BIN)/orthanc-trio $(CONFIGURATION)
 
 test: programs check
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -9,6 +9,9 @@ from orthanc_trio.model.errors import FileStorageCannotWrite, InexistentFile
 from orthanc_trio.storage.area import Blob, StorageArea
 
 
+_UUID = "0c72d456-5069-4d64-a3ec-696e50b30003"
+
+
 def new_key() -> str:
     return str(uuid4())
 
@@ -99,9 +102,7 @@ class StorageContract:
             area.create(key, b"second")
         assert area.open(key, 5).read() == b"first"
 
-    @pytest.mark.parametrize(
-        "key", ["", "../../etc/passwd", "A" * 36, f"{uuid4()}/x", f"{uuid4()}\n", "é" * 36]
-    )
+    @pytest.mark.parametrize("key", ["", "../../etc/passwd", "A" * 36, f"{_UUID}/x", f"{_UUID}\n", "é" * 36])
     def test_nothing_but_a_uuid_is_a_key(self, area: StorageArea, key: str) -> None:
         with pytest.raises(ValueError, match="key"):
             area.create(key, b"")
