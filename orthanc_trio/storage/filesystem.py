@@ -28,6 +28,8 @@ _CREATE = os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _MODE = 0o600  # patients' data: for this server alone
 _SUFFIX = ".part"
 _PIECE = 1 << 20
+_ROOM = 4 << 20
+"""No file takes these last bytes of a disk, which the index may need to delete what is there."""
 
 Buffer = bytes | bytearray | memoryview
 
@@ -80,6 +82,7 @@ class FileSystemArea:
             with _write_errors():
                 try:
                     _write_all(fd, data)
+                    self.leave_room()
                     self.flush(fd)
                 finally:
                     os.close(fd)
@@ -134,6 +137,12 @@ class FileSystemArea:
     def settled_path(self, key: str) -> str:
         """Return where the file of `key` is once it is settled."""
         return f"{self._folder}/{check_key(key)[:2]}/{key}"
+
+    def leave_room(self) -> None:
+        """Raise FullStorage if so little is left of the disk that the file just written must go again."""
+        disk = os.fstatvfs(self._incoming_fd)
+        if disk.f_bavail * disk.f_frsize < _ROOM:
+            raise FullStorage(os.strerror(errno.ENOSPC))
 
     def flush(self, fd: int) -> None:
         """Have the bytes of an open file on the disk, if the area synchronises."""
@@ -253,6 +262,7 @@ class FileReceiver:
         """Give the file its key, whose name is not yet sure to be on the disk."""
         try:
             with _write_errors():
+                self._area.leave_room()
                 self._area.flush(self._fd)
                 os.rename(self._path, self._target)
         except (FullStorage, FileStorageCannotWrite):

@@ -8,7 +8,6 @@ import pytest
 from orthanc_trio.model.errors import FileStorageCannotWrite, InexistentFile
 from orthanc_trio.storage.area import Blob, StorageArea
 
-
 _UUID = "0c72d456-5069-4d64-a3ec-696e50b30003"
 
 
