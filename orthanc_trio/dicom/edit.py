@@ -22,7 +22,7 @@ from .new_identity import NewIdentity
 from .new_value import NewElements
 from .part10 import DEFLATED
 from .reencode import item_of, reencode
-from .rules import REFERENCED_SOP_INSTANCE_UID, SIMPLE, STUDY_REFERENCES, Act, Rules
+from .rules import REFERENCED_SOP_INSTANCE_UID, STUDY_REFERENCES, Act, Rules
 from .tag_path import TagPath
 from .transfer_syntax import Coding, TransferSyntax
 from .value import TEXT_VRS
@@ -106,14 +106,14 @@ class _Editor:
 
     def _apply(self, dataset: Dataset, tag: BaseTag, act: Act | None, steps: _Steps) -> None:
         element, known = item_of(dataset, tag), self._rules.dictionary
-        if act not in SIMPLE and _is_sequence(element, known):
+        if (act is None or act > Act.REPLACE) and _is_sequence(element, known):
             if self._rules.is_anonymization:
                 self._edit_items(dataset[tag], steps)
         elif act is Act.REMOVE or (act is Act.CLEAR and steps and not _is_text(element, known)):
             del dataset[tag]
         elif act is Act.CLEAR:
             dataset[tag] = _cleared(element, known)
-        elif act is not None and act not in SIMPLE:
+        elif act is not None and act > Act.REPLACE:
             value = self._identity.value(act, value_of(element), is_nested=bool(steps))
             dataset[tag] = _with_value(element, value)
 

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from .new_identity import NewIdentity
 from .new_value import encode_element
 from .part10 import EncodedDataset
-from .rules import REFERENCED_SOP_INSTANCE_UID, SIMPLE, STUDY_REFERENCES, Act, Rules
+from .rules import REFERENCED_SOP_INSTANCE_UID, STUDY_REFERENCES, Act, Rules
 from .scan import (
     ITEM,
     ITEM_DELIMITER,
@@ -34,6 +34,8 @@ _MAX_SHORT: Final = 0xFFFE
 _SHORT: Final = Struct("<H")
 _LONG: Final = Struct("<L")
 _DELIMITERS: Final = 0xFFFE
+# Members of an Enum cost a lookup by name each time.
+_NOTE, _REMOVE, _CLEAR, _REPLACE = Act.NOTE, Act.REMOVE, Act.CLEAR, Act.REPLACE
 
 
 class NotUnderstood(Exception):
@@ -85,6 +87,7 @@ class _Walk:
         self._size = len(self._data)
         self._implicit = opened.implicit
         self._rules = rules
+        self._sequences = rules.sequences
         self._identity = identity
         self._new = new
         self._noted: dict[int, bytes] = {}
@@ -99,9 +102,9 @@ class _Walk:
 
     def top_level(self, position: int) -> None:
         """Walk through the dataset that begins at `position`."""
-        # The hot loop: what stays as it is should cost next to nothing.
-        data, last, get = self._data, self._size - 8, self._rules.top.get
-        unpack, short_vrs = LITTLE.explicit.unpack_from, () if self._implicit else SHORT_VRS
+        # The hot loop: what stays as it is, and what goes, should cost next to nothing.
+        data, last, get, unpack = self._data, self._size - 8, self._rules.top.get, LITTLE.explicit.unpack_from
+        implicit, removes_private = self._implicit, self._rules.removes_private
         previous, created = -1, next(self._created, _NEVER)
         while position <= last:
             group, number, vr, length = unpack(data, position)
@@ -112,14 +115,19 @@ class _Walk:
             if tag >= created:
                 created = self._create(created, tag, position)
             act = get(tag)
-            if vr in short_vrs:
-                if act is None and number and not group & 1 and group < _FIRST_REPEATING_GROUP:
+            if implicit:
+                (length,) = _LONG.unpack_from(data, position + 4)
+                is_plain = length != UNDEFINED and tag not in self._sequences
+            else:
+                is_plain = vr in SHORT_VRS
+            if is_plain and number and group < _FIRST_REPEATING_GROUP:
+                if act is None and not (removes_private and group & 1):
                     position += 8 + length
                     continue
-                element = _Element(tag, vr, position, position + 8, length)
-            else:
-                element = self._element(position, implicit=self._implicit)
-            position = self._top_element(element, act)
+                if act is None or act is _REMOVE:
+                    self._cut(position, position := position + 8 + length)
+                    continue
+            position = self._top_element(self._element(position, implicit=implicit), act)
         if position > self._source.total:
             raise NotUnderstood
         if position + 8 <= self._source.total or (created != _NEVER and position > self._size):
@@ -130,7 +138,7 @@ class _Walk:
         """Write the elements that belong before `tag` and are missing; return the next one."""
         while created < tag:
             act = self._rules.top[created]
-            if act is Act.REPLACE:
+            if act is _REPLACE:
                 element = self._new[created]
             else:
                 value = self._noted[created] = self._identity.value(act, b"", is_nested=False)
@@ -140,15 +148,22 @@ class _Walk:
             created = next(self._created, _NEVER)
         return next(self._created, _NEVER) if created == tag else created
 
-    def _replace(self, start: int, end: int, element: bytes) -> None:
-        self._pieces += (self._data[self._copied : start], element)
+    def _cut(self, start: int, end: int) -> None:
+        """Go on after `end`, having copied what comes before `start`."""
+        if self._copied != start:
+            self._pieces.append(self._data[self._copied : start])
         self._copied = end
+
+    def _replace(self, start: int, end: int, element: bytes) -> None:
+        self._cut(start, end)
+        if element:
+            self._pieces.append(element)
 
     def _top_element(self, element: _Element, act: Act | None) -> int:
         """Treat one element; return the place after it."""
         if act is None and self._rules.removes(element.tag, is_nested=False):
-            act = Act.REMOVE
-        if act is None or act not in SIMPLE:
+            act = _REMOVE
+        if act is None or act > _REPLACE:
             changed, end = self._inner(element, act, ())
         else:
             end = self._end(element)
@@ -159,18 +174,14 @@ class _Walk:
 
     def _simple(self, element: _Element, end: int, act: Act) -> bytes | None:
         """Return what an element becomes by an act that does not depend on its value; None if it stays."""
-        match act:
-            case Act.KEEP:
-                return None
-            case Act.NOTE:
-                self._noted[element.tag] = self._value(element, end)
-                return None
-            case Act.REMOVE:
-                return b""
-            case Act.REPLACE:
-                return self._new[element.tag]
-            case _:
-                return self._with_length(element, 0) if element.length else None
+        if act is _CLEAR:
+            return self._with_length(element, 0) if element.length else None
+        if act is _REMOVE:
+            return b""
+        if act is _NOTE:
+            self._noted[element.tag] = self._value(element, end)
+            return None
+        return self._new[element.tag] if act is _REPLACE else None
 
     # --- elements in general
 
@@ -251,8 +262,8 @@ class _Walk:
         ):
             return True
         if element.vr is None:
-            return element.tag in self._rules.sequences
-        if element.vr == b"UN" and element.tag in self._rules.sequences:
+            return element.tag in self._sequences
+        if element.vr == b"UN" and element.tag in self._sequences:
             raise NotUnderstood
         return False
 
@@ -332,9 +343,9 @@ class _Walk:
         act = self._rules.act(tag, is_nested=True)
         if tag == REFERENCED_SOP_INSTANCE_UID and parents == STUDY_REFERENCES:
             act = Act.MAP_STUDY
-        if act is Act.REMOVE or (act is Act.CLEAR and not self._is_text(element)):
+        if act is _REMOVE or (act is _CLEAR and not self._is_text(element)):
             return b"", self._end(element)
-        if act is Act.CLEAR:
+        if act is _CLEAR:
             end = self._end(element)
             return (self._with_length(element, 0) if element.length else None), end
         return self._inner(element, act, parents)

@@ -33,7 +33,7 @@ STUDY_REFERENCES: Final = (0x30060010, 0x30060012)
 
 
 class Act(IntEnum):
-    """What becomes of an element."""
+    """What becomes of an element. Those up to REPLACE do not ask for the old value, so fit sequences too."""
 
     KEEP = auto()
     """It stays as it is, with all that is in it."""
@@ -53,9 +53,9 @@ class Act(IntEnum):
     SHIFT = auto()
     """Its dates are moved by the days of the patient."""
 
+    __hash__ = int.__hash__  # that of Enum is in Python, and takes longer than all else that is done with it
 
-SIMPLE: Final = frozenset((Act.KEEP, Act.NOTE, Act.REMOVE, Act.CLEAR, Act.REPLACE))
-"""Acts that do not depend on the old value, and so apply to sequences as well."""
+
 TABLE_OF: Final = {
     Act.MAP_UID: ResourceLevel.INSTANCE,
     Act.MAP_STUDY: ResourceLevel.STUDY,
