@@ -33,6 +33,7 @@ from .services.finder import FindLimits
 from .services.ingest import IngestOptions
 from .services.ingest_transcoding import TranscodingRules
 from .services.limits import StorageLimits
+from .services.rewriting import RewritingOptions
 from .services.upload import UploadLimits
 from .services.webhooks import KIND as WEBHOOK
 
@@ -177,6 +178,15 @@ def content_types(settings: Settings) -> dict[str, ContentType]:
     except msgspec.ValidationError as exc:
         raise BadParameterType(f'The configuration option "UserContentType" is wrong: {exc}') from None
     return {name: ContentType(type) if isinstance(type, int) else type for name, type in types.items()}
+
+
+def rewriting_options(settings: Settings, dictionary: Dictionary) -> RewritingOptions:
+    """Return how instances are made of others."""
+    return RewritingOptions(
+        stores_md5=settings.store_md5_for_attachments,
+        default_encoding=settings.default_encoding.value,
+        dictionary=dictionary,
+    )
 
 
 def upload_limits(settings: Settings) -> UploadLimits:

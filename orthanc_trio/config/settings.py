@@ -24,6 +24,7 @@ Seconds = Annotated[float, Meta(ge=0, le=2**31 - 1)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
 ProtocolLevel = Annotated[int, Meta(ge=0, le=5)]
 UserNumber = Annotated[int, Meta(ge=1024, le=65535)]
+Secret = Annotated[str, Meta(min_length=16)]
 Texts = tuple[str, ...]
 Paths = tuple[Path, ...]
 
@@ -164,7 +165,7 @@ class Settings(Struct, frozen=True, kw_only=True, rename=option_name):
     media_archive_size: Annotated[Count, "archives of asynchronous jobs that are kept"] = 1
     jobs_engine_threads_count: Annotated[
         dict[str, Count], "instances that one job handles at the same time, by type; 0 = processors"
-    ] = field(default_factory=lambda: {"ResourceModification": 1})
+    ] = field(default_factory=lambda: {"ResourceModification": 0})
     synchronous_zip_stream: Annotated[bool, "stream archives while they are made"] = True
     zip_use_utf8: Annotated[bool, "keep letters beyond ASCII in the names inside archives"] = False
 
@@ -357,6 +358,9 @@ class Settings(Struct, frozen=True, kw_only=True, rename=option_name):
         ExplorerOptions | None,
         "web page: Root is the folder with its built files [, Theme, UiOptions ...], see docs/explorer.md",
     ] = None
+    pseudonym_keys: Annotated[
+        dict[str, Secret], "secrets of at least 16 characters by name, see docs/modification.md"
+    ] = {}
     webhooks: Annotated[
         tuple[Webhook, ...],
         "who is told of events: Url, Events [, Secret, Timeout, Retry], see docs/webhooks.md",

@@ -8,6 +8,7 @@ from msgspec import Struct, field
 from ..dicom.dictionary import STANDARD, Dictionary
 from ..index.index import Index
 from ..remote.client import HttpClient
+from ..services.rewriting import RewritingServices
 from ..services.webhook_handover import Hooks
 from ..storage.area import Storage
 
@@ -26,6 +27,8 @@ class KindServices(Struct, frozen=True, kw_only=True):
     lossy_quality: int = 90
     """1 to 100: the quality of lossy transcoding unless a job says otherwise."""
     dictionary: Dictionary = STANDARD
+    rewriting: RewritingServices | None = None
+    """None where no instances are made of others."""
     hooks: Hooks = field(default_factory=lambda: Hooks(()))
     http: HttpClient | None = None
     """None where the configuration names nobody to call."""

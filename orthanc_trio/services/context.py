@@ -31,6 +31,7 @@ from .reconstruction import Reconstruction
 from .removal import Removal
 from .requested_tags import RequestedTags
 from .switches import Switches
+from .rewriting import RewritingServices
 from .tags import TagReader
 from .upload import Upload
 
@@ -60,6 +61,7 @@ class ServerContext(Struct, frozen=True, kw_only=True):
     feed: Feed
     ingest: Ingest
     upload: Upload
+    rewriting: RewritingServices
     library: Library
     removal: Removal
     reconstruction: Reconstruction

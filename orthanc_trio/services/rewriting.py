@@ -5,17 +5,18 @@ only pydicom can rewrite, or that are transcoded, go through worker processes. A
 and the recipe, so a repetition gives the same instances, which are then stored already.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
 
+from ..config.settings import OverwriteInstances
 from ..dicom.dictionary import STANDARD, Dictionary
 from ..dicom.identity import IdentityMap
 from ..dicom.modification import Modification
 from ..dicom.rewrite import Rewriter, Rewritten
 from ..index.transaction import Transaction
-from ..model.errors import BadFileFormat, CannotStoreInstance, OrthancError
+from ..model.errors import BadFileFormat, CannotStoreInstance, InexistentItem, OrthancError
 from ..model.resource import Metadata, ResourceLevel
 from ..storage.area import Storage, StorageArea
 from ..storage.content import open_content
@@ -30,11 +31,21 @@ from .registration import (
     StoreResult,
     StoreStatus,
 )
+from .removal import Removal
 from .rewriting_item import Item, Outcome, Source, make_file
 from .spool import Received
 from .transcoding import CPU_LIMIT_S, MAX_FILE_BYTES, InWorker, dying_after, transcode_files
 
-__all__ = ["Note", "Outcome", "Recipe", "Rewriting", "RewritingOptions", "Source", "Transcoding"]
+__all__ = [
+    "Note",
+    "Outcome",
+    "Recipe",
+    "Rewriting",
+    "RewritingOptions",
+    "RewritingServices",
+    "Source",
+    "Transcoding",
+]
 
 _ANCESTORS: Final = (ResourceLevel.PATIENT, ResourceLevel.STUDY, ResourceLevel.SERIES)
 
@@ -69,6 +80,35 @@ class RewritingOptions(Struct, frozen=True, kw_only=True):
     stores_md5: bool = True
     default_encoding: str = "Latin1"
     dictionary: Dictionary = STANDARD
+
+
+class RewritingServices(Struct, frozen=True, kw_only=True):
+    """The parts of the server that making instances of others needs."""
+
+    ingest: Ingest
+    storage: Storage
+    removal: Removal
+    options: RewritingOptions
+    threads: Mapping[str, int]
+    """How many batches one job handles at the same time, by type of job."""
+    pseudonym_keys: Mapping[str, str]
+    """Secrets by name, see docs/modification.md."""
+    overwrite: OverwriteInstances = OverwriteInstances.NEVER
+    checks_patients: bool = True
+    """Whether a modified study has to agree with the patient that it goes to."""
+
+    def begin(self, recipe: Recipe, in_worker: InWorker, note: Note | None = None) -> "Rewriting":
+        """Return what rewrites and stores by a recipe."""
+        return Rewriting(self.ingest, self.storage, in_worker, recipe, self.options, note=note)
+
+    def key(self, modification: Modification, job_key: bytes) -> bytes:
+        """Return the secret of the identities: of the pseudonym, or else of the job. Raises InexistentItem."""
+        if modification.pseudonym is None:
+            return job_key
+        secret = self.pseudonym_keys.get(modification.pseudonym)
+        if secret is None:
+            raise InexistentItem(f"No pseudonym key with this name: {modification.pseudonym}")
+        return secret.encode()
 
 
 class Rewriting:

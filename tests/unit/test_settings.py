@@ -115,7 +115,7 @@ OTHERS: dict[str, Any] = {
     "DeidentifyLogsDicomVersion": "2023b",
     "UserMetadata": {},
     "UserContentType": {},
-    "JobsEngineThreadsCount": {"ResourceModification": 1},
+    "JobsEngineThreadsCount": {"ResourceModification": 0},
     "HttpBindAddresses": [],
     "AcceptedSopClasses": [],
     "RejectedSopClasses": [],
@@ -137,6 +137,7 @@ OURS = {
     "ShowRetryAsPending": False,
     "OrthancExplorer2": None,
     "ConcurrentConnections": 4096,
+    "PseudonymKeys": {},
     "Webhooks": [],
 }
 

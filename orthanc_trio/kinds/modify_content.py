@@ -1,0 +1,71 @@
+"""What a job `ResourceModification` shows of itself: its `Content`. Source: the Orthanc Book, "Jobs"."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ..model.resource import ResourceLevel
+from ..services.registration import ResourceIds
+from ..services.rewriting import Outcome
+from .modify_args import ModifyArgs, ModifyCursor, Named
+
+
+def first_content(args: ModifyArgs, levels: Mapping[str, ResourceLevel], total: int) -> dict[str, Any]:
+    """Return what is known before the job begins; `levels` are those of its resources."""
+    content: dict[str, Any] = {
+        "Description": "REST API",
+        "FailedInstancesCount": 0,
+        "InstancesCount": total,
+        "IsAnonymization": args.modification.is_anonymization,
+        "Resources": [{"ID": id, "Type": level.type_name} for id, level in levels.items()],
+    }
+    if levels:
+        content["ParentResources"] = sorted(levels)
+    if args.transcoding is not None:
+        content["Transcode"] = args.transcoding.syntax
+    return content
+
+
+def left_out_content(left_out: Sequence[str]) -> dict[str, Any]:
+    """Return what tells of secondary captures that were left out."""
+    return _named("RemovedSecondaryCaptures", Named().plus(list(left_out)))
+
+
+def progress_of(args: ModifyArgs, cursor: ModifyCursor) -> dict[str, Any]:
+    """Return what is known at a boundary."""
+    content: dict[str, Any] = {"FailedInstancesCount": cursor.failed}
+    if args.level is not None and cursor.result is not None:
+        id = cursor.result.of(args.level)
+        content |= {
+            "ID": id,
+            "Path": f"/{args.level.collection}/{id}",
+            "PatientID": cursor.result.patient,
+            "Type": args.level.type_name,
+        }
+    content |= _named("BurnedInAnnotations", cursor.burned_in)
+    return content | _named("NotTranscoded", cursor.not_transcoded)
+
+
+def failures_content(outcomes: Iterable[Outcome]) -> dict[str, Any]:
+    """Return what tells of the sources that have failed; the engine joins it to what was told before."""
+    errors = [(outcome.source.instance, outcome.error) for outcome in outcomes if outcome.error is not None]
+    failed = [
+        {"ID": id, "Error": ": ".join(filter(None, (error.code.description, error.details)))}
+        for id, error in errors
+    ]
+    return {"FailedInstances": failed} if failed else {}
+
+
+def results_content(results: Iterable[ResourceIds]) -> dict[str, Any]:
+    """Return all results of a job on several resources: instances first, each level by identifier."""
+    results = list(results)
+    return {
+        "Resources": [
+            {"ID": id, "Path": f"/{level.collection}/{id}", "Type": level.type_name}
+            for level in reversed(ResourceLevel)
+            for id in sorted({ids.of(level) for ids in results})
+        ]
+    }
+
+
+def _named(key: str, named: Named) -> dict[str, Any]:
+    return {key: named.first, f"{key}Count": named.count} if named.count else {}

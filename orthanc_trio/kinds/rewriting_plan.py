@@ -1,0 +1,80 @@
+"""Which instances a job makes others of: resources -> instances, series by series.
+
+Functions of a read transaction: they run on a thread of the index.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct
+
+from ..index.transaction import ReadTransaction
+from ..model.errors import UnknownResource
+from ..model.resource import ResourceLevel
+from ..services.registration import ResourceIds
+
+
+class SeriesSources(Struct, frozen=True, array_like=True):
+    """Instances of one series, by the Orthanc identifiers."""
+
+    patient: str
+    study: str
+    series: str
+    instances: tuple[str, ...]
+
+
+class RewritingPlan(Struct, frozen=True):
+    """The sources in their order."""
+
+    series: tuple[SeriesSources, ...]
+    left_out: tuple[str, ...] = ()
+    """Instances of the resources of which no other is made."""
+
+    @property
+    def total(self) -> int:
+        """The number of sources."""
+        return sum(len(series.instances) for series in self.series)
+
+    def page(self, start: int, count: int) -> list[ResourceIds]:
+        """Return up to `count` sources from a position on."""
+        page: list[ResourceIds] = []
+        for series in self.series:
+            if start < len(series.instances):
+                page += [
+                    ResourceIds(series.patient, series.study, series.series, id)
+                    for id in series.instances[start : start + count - len(page)]
+                ]
+                if len(page) == count:
+                    break
+            start = max(0, start - len(series.instances))
+        return page
+
+
+def plan_rewriting(tx: ReadTransaction, resources: Iterable[str]) -> RewritingPlan:
+    """List the instances at or below `resources`, each once. Raises UnknownResource."""
+    found: dict[tuple[str, str, str], set[str]] = {}
+    for id in resources:
+        row = tx.find(id)
+        if row is None:
+            raise UnknownResource
+        is_instance = row.level is ResourceLevel.INSTANCE
+        for path in tx.series_paths(id):
+            instances = (id,) if is_instance else tx.descendants(path[2], ResourceLevel.INSTANCE)
+            found.setdefault(path, set()).update(instances)
+    return RewritingPlan(
+        tuple(SeriesSources(*path, tuple(sorted(instances))) for path, instances in sorted(found.items()))
+    )
+
+
+def without(plan: RewritingPlan, left_out: Sequence[str]) -> RewritingPlan:
+    """Return a plan that leaves instances out."""
+    gone = set(left_out)
+    kept = [
+        SeriesSources(
+            series.patient,
+            series.study,
+            series.series,
+            tuple(id for id in series.instances if id not in gone),
+        )
+        for series in plan.series
+    ]
+    return RewritingPlan(tuple(series for series in kept if series.instances), tuple(left_out))

@@ -1,0 +1,180 @@
+"""Modify and anonymise: one instance, which is answered, or resources of any level, by a job.
+
+Source: the Orthanc Book, "Anonymization and modification of DICOM files".
+"""
+
+import secrets
+from contextlib import closing
+from typing import Any, Final
+
+from ...dicom.modification import Modification
+from ...dicom.modification_request import anonymization_of_body, level_of_body, modification_of_body
+from ...dicom.transfer_syntax import find_syntax
+from ...kinds.modify import NAME, ModifyArgs
+from ...model.errors import BadFileFormat, ParameterOutOfRange, UnknownResource
+from ...model.resource import Metadata, ResourceLevel
+from ...services.anonymization_number import with_patient_name
+from ...services.context import ServerContext
+from ...services.ingest import Origin, OriginName, ResourceIds
+from ...services.job_view import content_view
+from ...services.rewriting import Recipe, Source, Transcoding
+from ..fields import Fields, decode_json
+from ..job_answers import JobEnd, check_succeeded, job_options, submission_answer
+from ..level import check_level
+from ..routing import Routes
+from ..wire import Answer, AnyAnswer, FileAnswer, Request, json_answer
+
+_DICOM: Final = "application/dicom"
+_KEY_BYTES: Final = 32
+
+routes = Routes()
+
+
+def _mount_instance(word: str, *, is_anonymization: bool) -> None:
+    @routes.post(f"/instances/{{id}}/{word}")
+    async def answer_file(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
+        fields = await _fields(request)
+        modification = _modification(context, fields, is_anonymization=is_anonymization)
+        transcoding = _transcoding(context, fields, ParameterOutOfRange, "Unknown transfer syntax")
+        return await _make_file(context, request, id, modification, transcoding)
+
+
+def _mount_level(level: ResourceLevel, word: str, *, is_anonymization: bool) -> None:
+    @routes.post(f"/{level.collection}/{{id}}/{word}")
+    async def run_job(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
+        check_level(context, level)
+        fields = await _fields(request)
+        modification = _modification(context, fields, level, is_anonymization=is_anonymization)
+        return await _run(context, request, fields, modification, (id,), level)
+
+
+def _mount_bulk(word: str, *, is_anonymization: bool) -> None:
+    @routes.post(f"/tools/bulk-{word}")
+    async def run_job(context: ServerContext, request: Request) -> AnyAnswer:
+        fields = await _fields(request)
+        level = None if is_anonymization else level_of_body(fields.members)
+        modification = _modification(context, fields, level, is_anonymization=is_anonymization)
+        return await _run(context, request, fields, modification, fields.texts("Resources"), None)
+
+
+for _word, _is_anonymization in (("modify", False), ("anonymize", True)):
+    _mount_instance(_word, is_anonymization=_is_anonymization)
+    for _level in (ResourceLevel.PATIENT, ResourceLevel.STUDY, ResourceLevel.SERIES):
+        _mount_level(_level, _word, is_anonymization=_is_anonymization)
+    _mount_bulk(_word, is_anonymization=_is_anonymization)
+
+
+async def _fields(request: Request) -> Fields:
+    body = decode_json(await request.body(), BadFileFormat())
+    if not isinstance(body, dict):
+        raise BadFileFormat
+    return Fields(body)
+
+
+def _modification(
+    context: ServerContext,
+    fields: Fields,
+    level: ResourceLevel | None = None,
+    *,
+    is_anonymization: bool,
+) -> Modification:
+    creator = context.settings.default_private_creator
+    if is_anonymization:
+        return anonymization_of_body(
+            fields.members, private_creator=creator, dictionary=context.dictionary
+        )
+    return modification_of_body(
+        fields.members, level=level, private_creator=creator, dictionary=context.dictionary
+    )
+
+
+def _transcoding(
+    context: ServerContext,
+    fields: Fields,
+    error: type[BadFileFormat] | type[ParameterOutOfRange],
+    text: str,
+) -> Transcoding | None:
+    """Read `Transcode` and, only with it, `LossyQuality`. Raises BadFileFormat, or `error` with `text`."""
+    if "Transcode" not in fields:
+        return None
+    syntax = fields.text("Transcode", "")
+    if find_syntax(syntax) is None:
+        raise error(f"{text}: {syntax}")
+    quality = fields.integer("LossyQuality", context.settings.dicom_lossy_transcoding_quality)
+    return Transcoding(syntax, min(max(quality, 1), 100))
+
+
+def _origin(request: Request) -> Origin:
+    return Origin(name=OriginName.REST_API, remote_ip=request.client, username=request.user)
+
+
+async def _make_file(
+    context: ServerContext,
+    request: Request,
+    id: str,
+    modification: Modification,
+    transcoding: Transcoding | None,
+) -> AnyAnswer:
+    """Answer a modified instance, of which nothing is stored."""
+    description = await context.library.describe(ResourceLevel.INSTANCE, id)
+    if description is None or description.facts.dicom is None:
+        raise UnknownResource
+    file = description.facts.dicom
+    modification = await with_patient_name(context.index, modification)
+    recipe = Recipe(
+        modification=modification,
+        key=context.rewriting.key(modification, secrets.token_bytes(_KEY_BYTES)),
+        origin=_origin(request),
+        transcoding=transcoding,
+    )
+    rewriting = context.rewriting.begin(recipe, context.workers.run)
+    head, offset = await rewriting.make(Source(ResourceIds("", "", "", id), file))
+    if offset is None:
+        return Answer(body=head, media_type=_DICOM)
+    content = await context.library.open_content(id, file)
+    if isinstance(content, bytes):
+        return Answer(body=head + content[offset:], media_type=_DICOM)
+    descriptor, start = content
+    size = max(0, file.uncompressed_size - offset)
+    return FileAnswer(
+        descriptor=descriptor, offset=start + offset, size=size, prefix=head, media_type=_DICOM
+    )
+
+
+async def _run(
+    context: ServerContext,
+    request: Request,
+    fields: Fields,
+    modification: Modification,
+    resources: tuple[str, ...],
+    level: ResourceLevel | None,
+) -> AnyAnswer:
+    """Submit the job, and wait for it unless the caller does not."""
+    options = job_options(request, dict(fields.members))
+    args = ModifyArgs(
+        modification=await with_patient_name(context.index, modification),
+        resources=resources,
+        key=secrets.token_bytes(_KEY_BYTES),
+        origin=_origin(request),
+        level=level,
+        keeps_source=fields.boolean("KeepSource", True),
+        keeps_labels=_keeps_labels(fields),
+        is_permissive=fields.boolean("Permissive", False),
+        transcoding=_transcoding(context, fields, BadFileFormat, "Unknown transfer syntax UID"),
+        is_atomic=fields.boolean("Atomic", False),
+        removes_secondary_captures=fields.boolean("RemoveSecondaryCaptures", False),
+    )
+    record = await context.jobs.submit(NAME, args, options.submit)
+    if options.is_asynchronous:
+        return submission_answer(record)
+    with closing(JobEnd(context, record.id)) as end:
+        record = await end.wait()
+    check_succeeded(record, history_size=context.settings.jobs_history_size)
+    return json_answer(content_view(record))
+
+
+def _keeps_labels(fields: Fields) -> bool:
+    value: Any = fields.any("KeepLabels")
+    if "KeepLabels" in fields and not isinstance(value, bool):
+        raise BadFileFormat('Member "KeepLabels" should be a Boolean value')
+    return bool(value)
