@@ -72,6 +72,13 @@ class Fields:
             raise BadFileFormat(f"String value expected in field: {self._within}{name}")
         return value
 
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Return a list of texts, which must be there. Raises BadFileFormat for anything else."""
+        value = self._members.get(name)
+        if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+            raise BadFileFormat(f"List of strings expected in field: {self._within}{name}")
+        return tuple(value)
+
     def raw(self, name: str) -> msgspec.Raw | None:
         """Return a member of any type in its encoding, None if it is absent."""
         if name not in self._members:

@@ -30,8 +30,8 @@ from .metadata import MetadataEditor, MetadataNames
 from .reconstruction import Reconstruction
 from .removal import Removal
 from .requested_tags import RequestedTags
-from .switches import Switches
 from .rewriting import RewritingServices
+from .switches import Switches
 from .tags import TagReader
 from .upload import Upload
 

@@ -16,7 +16,14 @@ from ..dicom.identity import IdentityMap
 from ..dicom.modification import Modification
 from ..dicom.rewrite import Rewriter, Rewritten
 from ..index.transaction import Transaction
-from ..model.errors import BadFileFormat, CannotStoreInstance, InexistentItem, OrthancError
+from ..model.errors import (
+    BadFileFormat,
+    CannotStoreInstance,
+    InexistentItem,
+    InternalError,
+    NotImplementedYet,
+    OrthancError,
+)
 from ..model.resource import Metadata, ResourceLevel
 from ..storage.area import Storage, StorageArea
 from ..storage.content import open_content
@@ -32,7 +39,7 @@ from .registration import (
     StoreStatus,
 )
 from .removal import Removal
-from .rewriting_item import Item, Outcome, Source, make_file
+from .rewriting_item import Item, Outcome, Source, make_file, rewrite_head
 from .spool import Received
 from .transcoding import CPU_LIMIT_S, MAX_FILE_BYTES, InWorker, dying_after, transcode_files
 
@@ -102,7 +109,7 @@ class RewritingServices(Struct, frozen=True, kw_only=True):
         return Rewriting(self.ingest, self.storage, in_worker, recipe, self.options, note=note)
 
     def key(self, modification: Modification, job_key: bytes) -> bytes:
-        """Return the secret of the identities: of the pseudonym, or else of the job. Raises InexistentItem."""
+        """Return the secret of the identities: of a pseudonym, or else of the job. Raises InexistentItem."""
         if modification.pseudonym is None:
             return job_key
         secret = self.pseudonym_keys.get(modification.pseudonym)
@@ -149,6 +156,28 @@ class Rewriting:
             await self._edit(whole)
             await self._store(whole)
         return [item.outcome() for item in items]
+
+    async def make(self, source: Source) -> tuple[bytes, int | None]:
+        """Rewrite one instance and store nothing.
+
+        Return the first bytes of the result, and from where on the content of the source follows: None if
+        nothing does. Raises InexistentFile, CorruptedFile, BadFileFormat, what a wrong value raises, and
+        NotImplementedYet if it cannot be transcoded.
+        """
+        item, to = Item(source), self._recipe.transcoding
+        if to is not None:
+            await self._transcode([item], to)
+            if not item.is_transcoded:
+                raise NotImplementedYet(f"Cannot transcode to transfer syntax: {to.syntax}")
+        rewritten = await self._storage.run(lambda area: rewrite_head(item.content(area), self._rewriter))
+        if rewritten is None:
+            await self._edit([item])
+            if item.edited is None:
+                raise item.error or InternalError
+            return item.edited.head, None
+        if item.given is not None:
+            return rewritten.whole(item.given), None
+        return rewritten.head, rewritten.tail_offset
 
     async def _store(self, items: Sequence[Item]) -> None:
         """Set the result or the error of each item without one, unless it needs to be edited as a whole."""

@@ -99,7 +99,7 @@ def make_file(area: StorageArea, item: Item, rewriter: Rewriter, *, stores_md5: 
     try:
         if item.edited is None:
             blob = item.content(area)
-            rewritten = _rewrite(blob, rewriter)
+            rewritten = rewrite_head(blob, rewriter)
         else:
             rewritten = item.edited
         if rewritten is None:
@@ -112,8 +112,8 @@ def make_file(area: StorageArea, item: Item, rewriter: Rewriter, *, stores_md5: 
     return _join(area, rewritten, blob, stores_md5=stores_md5)
 
 
-def _rewrite(blob: Blob, rewriter: Rewriter) -> Rewritten | None:
-    """Rewrite the head of a file; None if the rewriter asks for all of a file that is not read as a whole."""
+def rewrite_head(blob: Blob, rewriter: Rewriter) -> Rewritten | None:
+    """Rewrite the head of a file; None if only a parse of the whole of it will do. Raises CorruptedFile."""
     size = min(_HEAD, blob.size)
     while True:
         head = blob.read(0, size)

@@ -12,7 +12,7 @@ from ...dicom.modification_request import anonymization_of_body, level_of_body, 
 from ...dicom.transfer_syntax import find_syntax
 from ...kinds.modify import NAME, ModifyArgs
 from ...model.errors import BadFileFormat, ParameterOutOfRange, UnknownResource
-from ...model.resource import Metadata, ResourceLevel
+from ...model.resource import Attachment, Compression, ResourceLevel
 from ...services.anonymization_number import with_patient_name
 from ...services.context import ServerContext
 from ...services.ingest import Origin, OriginName, ResourceIds
@@ -33,28 +33,27 @@ routes = Routes()
 def _mount_instance(word: str, *, is_anonymization: bool) -> None:
     @routes.post(f"/instances/{{id}}/{word}")
     async def answer_file(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
-        fields = await _fields(request)
-        modification = _modification(context, fields, is_anonymization=is_anonymization)
-        transcoding = _transcoding(context, fields, ParameterOutOfRange, "Unknown transfer syntax")
-        return await _make_file(context, request, id, modification, transcoding)
+        body = await _body(request)
+        modification = _modification(context, body, is_anonymization=is_anonymization)
+        return await _make_file(context, request, id, Fields(body), modification)
 
 
 def _mount_level(level: ResourceLevel, word: str, *, is_anonymization: bool) -> None:
     @routes.post(f"/{level.collection}/{{id}}/{word}")
     async def run_job(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
         check_level(context, level)
-        fields = await _fields(request)
-        modification = _modification(context, fields, level, is_anonymization=is_anonymization)
-        return await _run(context, request, fields, modification, (id,), level)
+        body = await _body(request)
+        modification = _modification(context, body, level, is_anonymization=is_anonymization)
+        return await _run(context, request, body, modification, (id,), level)
 
 
 def _mount_bulk(word: str, *, is_anonymization: bool) -> None:
     @routes.post(f"/tools/bulk-{word}")
     async def run_job(context: ServerContext, request: Request) -> AnyAnswer:
-        fields = await _fields(request)
-        level = None if is_anonymization else level_of_body(fields.members)
-        modification = _modification(context, fields, level, is_anonymization=is_anonymization)
-        return await _run(context, request, fields, modification, fields.texts("Resources"), None)
+        body = await _body(request)
+        level = None if is_anonymization else level_of_body(body)
+        modification = _modification(context, body, level, is_anonymization=is_anonymization)
+        return await _run(context, request, body, modification, Fields(body).texts("Resources"), None)
 
 
 for _word, _is_anonymization in (("modify", False), ("anonymize", True)):
@@ -64,28 +63,20 @@ for _word, _is_anonymization in (("modify", False), ("anonymize", True)):
     _mount_bulk(_word, is_anonymization=_is_anonymization)
 
 
-async def _fields(request: Request) -> Fields:
+async def _body(request: Request) -> dict[str, Any]:
     body = decode_json(await request.body(), BadFileFormat())
     if not isinstance(body, dict):
         raise BadFileFormat
-    return Fields(body)
+    return body
 
 
 def _modification(
-    context: ServerContext,
-    fields: Fields,
-    level: ResourceLevel | None = None,
-    *,
-    is_anonymization: bool,
+    context: ServerContext, body: Any, level: ResourceLevel | None = None, *, is_anonymization: bool
 ) -> Modification:
-    creator = context.settings.default_private_creator
+    creator, dictionary = context.settings.default_private_creator, context.dictionary
     if is_anonymization:
-        return anonymization_of_body(
-            fields.members, private_creator=creator, dictionary=context.dictionary
-        )
-    return modification_of_body(
-        fields.members, level=level, private_creator=creator, dictionary=context.dictionary
-    )
+        return anonymization_of_body(body, private_creator=creator, dictionary=dictionary)
+    return modification_of_body(body, level=level, private_creator=creator, dictionary=dictionary)
 
 
 def _transcoding(
@@ -109,13 +100,10 @@ def _origin(request: Request) -> Origin:
 
 
 async def _make_file(
-    context: ServerContext,
-    request: Request,
-    id: str,
-    modification: Modification,
-    transcoding: Transcoding | None,
+    context: ServerContext, request: Request, id: str, fields: Fields, modification: Modification
 ) -> AnyAnswer:
     """Answer a modified instance, of which nothing is stored."""
+    transcoding = _transcoding(context, fields, ParameterOutOfRange, "Unknown transfer syntax")
     description = await context.library.describe(ResourceLevel.INSTANCE, id)
     if description is None or description.facts.dicom is None:
         raise UnknownResource
@@ -131,26 +119,31 @@ async def _make_file(
     head, offset = await rewriting.make(Source(ResourceIds("", "", "", id), file))
     if offset is None:
         return Answer(body=head, media_type=_DICOM)
-    content = await context.library.open_content(id, file)
+    content = await _open(context, id, file)
     if isinstance(content, bytes):
         return Answer(body=head + content[offset:], media_type=_DICOM)
     descriptor, start = content
     size = max(0, file.uncompressed_size - offset)
-    return FileAnswer(
-        descriptor=descriptor, offset=start + offset, size=size, prefix=head, media_type=_DICOM
-    )
+    return FileAnswer(descriptor=descriptor, offset=start + offset, size=size, prefix=head, media_type=_DICOM)
+
+
+async def _open(context: ServerContext, id: str, file: Attachment) -> tuple[int, int] | bytes:
+    """Open the local file that holds the content of an instance, or return the content."""
+    if file.compression == Compression.NONE:
+        return await context.library.open_file(id, file)
+    return await context.library.read_content(file)
 
 
 async def _run(
     context: ServerContext,
     request: Request,
-    fields: Fields,
+    body: dict[str, Any],
     modification: Modification,
     resources: tuple[str, ...],
     level: ResourceLevel | None,
 ) -> AnyAnswer:
     """Submit the job, and wait for it unless the caller does not."""
-    options = job_options(request, dict(fields.members))
+    options, fields = job_options(request, body), Fields(body)
     args = ModifyArgs(
         modification=await with_patient_name(context.index, modification),
         resources=resources,
