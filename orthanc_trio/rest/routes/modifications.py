@@ -103,6 +103,7 @@ async def _make_file(
     context: ServerContext, request: Request, id: str, fields: Fields, modification: Modification
 ) -> AnyAnswer:
     """Answer a modified instance, of which nothing is stored."""
+    _keeps_labels(fields)  # of no use here, and yet of the right type
     transcoding = _transcoding(context, fields, ParameterOutOfRange, "Unknown transfer syntax")
     description = await context.library.describe(ResourceLevel.INSTANCE, id)
     if description is None or description.facts.dicom is None:
