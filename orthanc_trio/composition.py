@@ -37,6 +37,7 @@ from .services.metadata import MetadataEditor, MetadataNames
 from .services.reconstruction import Reconstruction
 from .services.removal import Removal
 from .services.requested_tags import RequestedTags
+from .services.rewriting import RewritingServices
 from .services.settling import Settling
 from .services.stability import Stability
 from .services.switches import Switches
@@ -68,7 +69,23 @@ class Base(Struct, frozen=True, kw_only=True):
 _CONTEXT_FIELDS = frozenset(ServerContext.__struct_fields__)
 
 
-def make_kind_services(base: Base, http: HttpClient | None) -> KindServices:
+def make_rewriting(base: Base) -> RewritingServices:
+    """Return what makes instances of others."""
+    settings = base.settings
+    return RewritingServices(
+        ingest=_make_ingest(base, _make_transcoder(base)),
+        storage=base.storage,
+        removal=Removal(base.index, base.bus, settling=base.settling, now=utc_now),
+        options=options.rewriting_options(settings, base.dictionary),
+        switches=base.switches,
+        threads={kind: count or cores() for kind, count in settings.jobs_engine_threads_count.items()},
+        pseudonym_keys=settings.pseudonym_keys,
+        overwrite=settings.overwrite_instances,
+        checks_patients=settings.patient_level_enabled,
+    )
+
+
+def make_kind_services(base: Base, rewriting: RewritingServices, http: HttpClient | None) -> KindServices:
     """Return what the kinds of jobs are made of."""
     settings = base.settings
     return KindServices(
@@ -79,6 +96,7 @@ def make_kind_services(base: Base, http: HttpClient | None) -> KindServices:
         now=utc_now,
         lossy_quality=settings.dicom_lossy_transcoding_quality,
         dictionary=base.dictionary,
+        rewriting=rewriting,
         hooks=Hooks(settings.webhooks),
         http=http,
     )
@@ -110,11 +128,13 @@ def _shared(base: Base) -> dict[str, Any]:
     return {name: getattr(base, name) for name in Base.__struct_fields__ if name in _CONTEXT_FIELDS}
 
 
-def make_context(base: Base, policy: AccessPolicy, jobs: JobsEngine) -> ServerContext:
+def make_context(
+    base: Base, policy: AccessPolicy, rewriting: RewritingServices, jobs: JobsEngine
+) -> ServerContext:
     """Return the services that the doors get."""
     settings, index, storage, bus = base.settings, base.index, base.storage, base.bus
     transcoder = _make_transcoder(base)
-    ingest = _make_ingest(base, transcoder)
+    ingest = rewriting.ingest
     attachments = _make_attachments(base)
     library = Library(index, storage, base.stability.is_stable)
     tags = TagReader(storage, switches=base.switches, dictionary=base.dictionary)
@@ -130,7 +150,8 @@ def make_context(base: Base, policy: AccessPolicy, jobs: JobsEngine) -> ServerCo
         ingest=ingest,
         upload=Upload(ingest, storage, options.upload_limits(settings)),
         library=library,
-        removal=Removal(index, bus, settling=base.settling, now=utc_now),
+        rewriting=rewriting,
+        removal=rewriting.removal,
         annotations=Annotations(index, bus),
         attachments=attachments,
         reconstruction=_make_reconstruction(base, attachments, transcoder),

@@ -184,7 +184,6 @@ def rewriting_options(settings: Settings, dictionary: Dictionary) -> RewritingOp
     """Return how instances are made of others."""
     return RewritingOptions(
         stores_md5=settings.store_md5_for_attachments,
-        default_encoding=settings.default_encoding.value,
         dictionary=dictionary,
     )
 

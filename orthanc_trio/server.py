@@ -17,7 +17,7 @@ import trio
 
 from . import options
 from .bus import EventBus
-from .composition import Base, cores, make_context, make_engine, make_kind_services, utc_now
+from .composition import Base, cores, make_context, make_engine, make_kind_services, make_rewriting, utc_now
 from .config.settings import Settings
 from .httpd.listener import serve as serve_http
 from .index.opening import open_index
@@ -118,9 +118,10 @@ async def open_context(
 ) -> AsyncIterator[ServerContext]:
     """Open all that the doors need, with the jobs running; leaving closes it in reverse."""
     async with _open_base(settings) as base, _open_http_client(settings) as http:
-        kind_services = make_kind_services(base, http)
+        rewriting = make_rewriting(base)
+        kind_services = make_kind_services(base, rewriting, http)
         jobs = make_engine(base, kind_services, load_jobs=load_jobs)
-        context = make_context(base, policy, jobs)
+        context = make_context(base, policy, rewriting, jobs)
         webhooks = Webhooks(kind_services.hooks, jobs, base.index, now=utc_now)
         await webhooks.load(loads_jobs=load_jobs)
         told = (context.library, context.feed, context.job_meter, webhooks)

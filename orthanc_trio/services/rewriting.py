@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ..config.settings import OverwriteInstances
 from ..dicom.dictionary import STANDARD, Dictionary
@@ -41,6 +42,7 @@ from .registration import (
 from .removal import Removal
 from .rewriting_item import Item, Outcome, Source, make_file, rewrite_head
 from .spool import Received
+from .switches import Switches
 from .transcoding import CPU_LIMIT_S, MAX_FILE_BYTES, InWorker, dying_after, transcode_files
 
 __all__ = [
@@ -96,6 +98,7 @@ class RewritingServices(Struct, frozen=True, kw_only=True):
     storage: Storage
     removal: Removal
     options: RewritingOptions
+    switches: Switches
     threads: Mapping[str, int]
     """How many batches one job handles at the same time, by type of job."""
     pseudonym_keys: Mapping[str, str]
@@ -106,7 +109,8 @@ class RewritingServices(Struct, frozen=True, kw_only=True):
 
     def begin(self, recipe: Recipe, in_worker: InWorker, note: Note | None = None) -> "Rewriting":
         """Return what rewrites and stores by a recipe."""
-        return Rewriting(self.ingest, self.storage, in_worker, recipe, self.options, note=note)
+        options = replace(self.options, default_encoding=self.switches.default_encoding.value)
+        return Rewriting(self.ingest, self.storage, in_worker, recipe, options, note=note)
 
     def key(self, modification: Modification, job_key: bytes) -> bytes:
         """Return the secret of the identities: of a pseudonym, or else of the job. Raises InexistentItem."""

@@ -20,7 +20,6 @@ from ...services.job_view import content_view
 from ...services.rewriting import Recipe, Source, Transcoding
 from ..fields import Fields, decode_json
 from ..job_answers import JobEnd, check_succeeded, job_options, submission_answer
-from ..level import check_level
 from ..routing import Routes
 from ..wire import Answer, AnyAnswer, FileAnswer, Request, json_answer
 
@@ -41,7 +40,6 @@ def _mount_instance(word: str, *, is_anonymization: bool) -> None:
 def _mount_level(level: ResourceLevel, word: str, *, is_anonymization: bool) -> None:
     @routes.post(f"/{level.collection}/{{id}}/{word}")
     async def run_job(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
-        check_level(context, level)
         body = await _body(request)
         modification = _modification(context, body, level, is_anonymization=is_anonymization)
         return await _run(context, request, body, modification, (id,), level)
