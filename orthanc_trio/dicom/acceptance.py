@@ -6,8 +6,6 @@ Source: PS3.4 Annex B, PS3.5 §10; the sets are those of Orthanc 1.13.0.
 from importlib.resources import files
 from typing import Final
 
-from pydicom.uid import UID
-
 from . import transfer_syntax
 
 _NOT_OFFERED = frozenset(
@@ -35,4 +33,6 @@ TRANSFER_SYNTAXES: Final = tuple(sorted(transfer_syntax.TRANSFER_SYNTAXES.keys()
 
 def uid_name(uid: str) -> str:
     """Return the name of a SOP class or transfer syntax in the standard, the UID itself if it has none."""
+    from pydicom.uid import UID  # not before it is needed: it brings numpy and 50 MB with it
+
     return UID(uid).name

@@ -11,8 +11,6 @@ from collections.abc import Callable, Mapping
 from io import BytesIO
 from typing import Final, NamedTuple
 
-from PIL import Image
-
 from ..model.errors import BadFileFormat, NotImplementedYet, OrthancError
 
 MAX_PICTURE_BYTES: Final = 256 << 20
@@ -85,6 +83,8 @@ def _read_jpeg(data: bytes) -> Picture:
 
 
 def _read_by_pillow(data: bytes, format: str) -> Picture:
+    from PIL import Image  # in worker processes only
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with Image.open(BytesIO(data), formats=(format,)) as image:

@@ -5,6 +5,7 @@ import logging
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -12,10 +13,12 @@ from ..model.errors import HttpPortInUse
 from .asgi import App
 from .connection import Connection
 from .head import H2_PREFACE
-from .hypercorn_bridge import HypercornBridge
 from .options import HttpOptions
 from .transport import SocketTransport
 from .websocket import WebSocketServer
+
+if TYPE_CHECKING:
+    from .hypercorn_bridge import HypercornBridge
 
 _BACKLOG = 1024
 _PAUSE_S = 0.1
@@ -37,7 +40,8 @@ async def serve(
     """Serve an ASGI application until `stop` is set; ready, with the addresses that are bound, at `started`.
 
     After `stop` nothing is accepted, idle connections are closed, and running requests have the grace period
-    to end. A cancel ends everything at once. Raises HttpPortInUse; InternalError for an unknown Hypercorn.
+    to end. A cancel ends everything at once. Raises HttpPortInUse; for TLS InternalError if Hypercorn is an
+    unknown one.
     """
     server = _Server(app, options)
     with _open_listeners(options) as listeners:
@@ -88,7 +92,9 @@ class _Server:
     def __init__(self, app: App, options: HttpOptions) -> None:
         self._app = app
         self._options = options
-        self._bridge = HypercornBridge(app, options)
+        self._late_bridge: HypercornBridge | None = None
+        if options.tls is not None:
+            self._bridge  # noqa: B018  # an unknown Hypercorn is refused at the start
         self._websockets = WebSocketServer(app, options)
         self._room = trio.Semaphore(options.max_connections)
         self._connections: set[Connection] = set()
@@ -96,7 +102,17 @@ class _Server:
     async def stop(self) -> None:
         for connection in tuple(self._connections):
             connection.stop()
-        await self._bridge.stop()
+        if self._late_bridge is not None:
+            await self._late_bridge.stop()
+
+    @property
+    def _bridge(self) -> "HypercornBridge":
+        """Hypercorn, which costs memory: loaded for TLS, or when the first client speaks HTTP/2."""
+        if self._late_bridge is None:
+            from . import hypercorn_bridge
+
+            self._late_bridge = hypercorn_bridge.HypercornBridge(self._app, self._options)
+        return self._late_bridge
 
     async def expire_connections(self) -> None:
         while True:

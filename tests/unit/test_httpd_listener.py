@@ -282,13 +282,16 @@ async def test_http_2_is_served_to_those_who_know_it() -> None:
     assert settings[3] == 4  # a SETTINGS frame
 
 
-async def test_an_unknown_hypercorn_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unknown_hypercorn_is_refused_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     class OtherServer:
         def __init__(self, app: Any, config: Any) -> None: ...
 
     monkeypatch.setattr(hypercorn_bridge, "TCPServer", OtherServer)
+    options = HttpOptions(addresses=(HOST,), tls=server_tls(make_certificate(tmp_path)))
     with pytest.raises(InternalError, match="Hypercorn"):
-        await serve(count_body, HttpOptions(addresses=(HOST,)), stop=trio.Event())
+        await serve(count_body, options, stop=trio.Event())
 
 
 @asynccontextmanager

@@ -8,7 +8,6 @@ from ...services.context import ServerContext
 from ...services.ingest import Origin, OriginName, StoreResult
 from ...services.transcoding import MAX_FILE_BYTES, transcode_files
 from ..disposition import content_disposition
-from ..multipart import boundary_of, store_parts
 from ..routing import Routes
 from ..stored_file import content_answer
 from ..transcoding import transcoding_of_url
@@ -26,10 +25,13 @@ async def upload(context: ServerContext, request: Request) -> AnyAnswer:
     The header `X-Rejected-Members` counts the members of an archive that were no instances.
     """
     origin = Origin(name=OriginName.REST_API, remote_ip=request.client, username=request.user)
-    boundary = boundary_of(request)
-    if boundary is not None:
-        await store_parts(context.upload, request.chunks(), boundary, origin)
-        return Answer(media_type=None)
+    if "multipart/" in request.headers.get("content-type", "").lower():
+        from ..multipart import boundary_of, store_parts  # Werkzeug, which few servers need
+
+        boundary = boundary_of(request)
+        if boundary is not None:
+            await store_parts(context.upload, request.chunks(), boundary, origin)
+            return Answer(media_type=None)
     length = request.headers.get("content-length")
     stored = await context.upload.store(
         request.chunks(),
