@@ -1,6 +1,6 @@
-"""The load: uploads on several connections at once, and GET requests as fast as they are answered.
+"""The load: uploads on several connections at once, and small requests as fast as they are answered.
 
-GET requests come from `wrk` where it is installed, since a client in Python would be slower than the servers.
+They come from `wrk` where it is installed, since a client in Python would be slower than the servers.
 """
 
 import re
@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -107,52 +107,85 @@ def check_count(server: Server, count: int) -> None:
     require(statistics["CountInstances"] == count, f"{statistics['CountInstances']} instances, not {count}")
 
 
+class Call(NamedTuple):
+    """One request; `body` is None for a GET, else it is POSTed."""
+
+    path: str
+    body: str | None = None
+
+
 def requests_per_s(server: Server, paths: list[str], connections: int, seconds: float) -> float:
     """GET `paths` in turn over and over; return the answers per second. Every answer must be 200."""
+    return _calls_per_s(server, [Call(path) for path in paths], connections, seconds)
+
+
+def posts_per_s(server: Server, path: str, bodies: list[str], connections: int, seconds: float) -> float:
+    """POST `bodies` in turn over and over; return the answers per second. Every answer must be 200."""
+    return _calls_per_s(server, [Call(path, body) for body in bodies], connections, seconds)
+
+
+def _calls_per_s(server: Server, calls: list[Call], connections: int, seconds: float) -> float:
     if WRK:
-        return _wrk(server, WRK, paths, connections, seconds)
-    return _own(server, paths, connections, seconds)
+        return _wrk(server, WRK, calls, connections, seconds)
+    return _own(server, calls, connections, seconds)
 
 
-def _wrk(server: Server, wrk: str, paths: list[str], connections: int, seconds: float) -> float:
-    script = server.folder / "paths.lua"
-    script.write_text(_lua(paths))
+def _wrk(server: Server, wrk: str, calls: list[Call], connections: int, seconds: float) -> float:
+    script = server.folder / "calls.lua"
+    script.write_text(_lua(calls))
     command = [wrk, "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s", str(script)]
     text = subprocess.run(
-        [*command, f"http://127.0.0.1:{server.port}{paths[0]}"], capture_output=True, text=True, check=True
+        [*command, f"http://127.0.0.1:{server.port}{calls[0].path}"],
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     fault, rate = _FAULTS.search(text), _RATE.search(text)
-    require(fault is None, f"{paths[0]}: wrk says: {fault and fault.group().strip()}")
+    require(fault is None, f"{calls[0].path}: wrk says: {fault and fault.group().strip()}")
     if rate is None:
         raise BenchError(f"wrk printed no rate:\n{text}")
     return float(rate.group(1))
 
 
-def _lua(paths: list[str]) -> str:
-    """Return a script for wrk. A single path needs none: wrk then prepares its request once."""
-    if len(paths) == 1:
+def _lua(calls: list[Call]) -> str:
+    """Return a script for wrk. A single GET needs none: wrk then prepares its request once."""
+    if len(calls) == 1 and calls[0].body is None:
         return ""
-    quoted = ",".join(f'wrk.format("GET", "{path}")' for path in paths)
+    # Prepared once: wrk would otherwise be slower than what it measures.
+    quoted = ",".join(_formatted(call) for call in calls)
     return (
         f"init = function() requests = {{{quoted}}} at = 0 end\n"
         "request = function() at = at % #requests + 1 return requests[at] end\n"
     )
 
 
-def _own(server: Server, paths: list[str], connections: int, seconds: float) -> float:
+def _formatted(call: Call) -> str:
+    if call.body is None:
+        return f'wrk.format("GET", "{call.path}")'
+    return f'wrk.format("POST", "{call.path}", nil, [[{call.body}]])'
+
+
+def _own(server: Server, calls: list[Call], connections: int, seconds: float) -> float:
     done: list[int] = []
-    heads = [request_head("GET", path) for path in paths]
+    requests = [_request(call) for call in calls]
 
     def work(connection: Connection) -> None:
         end, count = time.perf_counter() + seconds, 0
         while time.perf_counter() < end:
-            answer = connection.request(heads[count % len(heads)])
-            require(answer.status == 200, f"a GET answered {answer.status}")
+            answer = connection.request(*requests[count % len(requests)])
+            require(answer.status == 200, f"{calls[0].path} answered {answer.status}")
             count += 1
         done.append(count)
 
     elapsed_s = in_parallel(server, connections, work)
     return sum(done) / elapsed_s
+
+
+def _request(call: Call) -> tuple[bytes, bytes]:
+    if call.body is None:
+        return request_head("GET", call.path), b""
+    body = call.body.encode()
+    return request_head("POST", call.path, len(body)), body
 
 
 def wait_success(

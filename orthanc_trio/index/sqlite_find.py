@@ -44,17 +44,28 @@ class Select:
         for order in request.order:
             self._add_order(order)
 
+    @property
+    def has_few(self) -> bool:
+        """Whether an index leads to what is searched, and no order is asked for.
+
+        Then it is quicker to sort the identifiers outside, and SQLite is not tempted to walk all resources of
+        the level in the order of their identifiers.
+        """
+        return self._has_driver and not self._order
+
     def ids(self, since: int, limit: int | None) -> tuple[str, list[Any]]:
         """Return the statement whose one answer is a JSON array of identifiers.
 
-        One row, since each row makes its reader take the interpreter lock again.
+        They are in their order and on their page, unless `has_few`. One row, since each row makes its reader
+        take the interpreter lock again.
         """
-        # The plus keeps SQLite from walking all resources of the level in the order of their identifiers.
-        by_id = f"{'+' if self._has_driver else ''}{self.level.name}.id"
-        order = ", ".join((*self._order, by_id))
-        inner = f"SELECT {self.level.name}.id AS id {self._body()} ORDER BY {order} LIMIT ? OFFSET ?"
+        inner = f"SELECT {self.level.name}.id AS id {self._body()}"
+        if self.has_few:
+            return f"SELECT json_group_array(id) FROM ({inner})", self._arguments
+        order = ", ".join((*self._order, f"{self.level.name}.id"))
         page = (-1 if limit is None else min(limit, _MAX_OFFSET), min(since, _MAX_OFFSET))
-        return f"SELECT json_group_array(id) FROM ({inner})", [*self._arguments, *page]
+        statement = f"SELECT json_group_array(id) FROM ({inner} ORDER BY {order} LIMIT ? OFFSET ?)"
+        return statement, [*self._arguments, *page]
 
     def count(self) -> tuple[str, list[Any]]:
         """Return the statement that counts the resources."""
@@ -96,7 +107,7 @@ class Select:
                 if column is not None:
                     # Also where letters are compared exactly: the index finds those that may be it.
                     sql, arguments = compare(column, folded(condition.criterion))
-                    self._has_driver |= not isinstance(condition.criterion, Like) or sql.count("?") > 1
+                    self._has_driver = True
                     self._add(sql, *arguments)
                 if column is None or condition.is_exact:
                     value = self._value(key)

@@ -7,6 +7,7 @@ bounded is reading pages that nobody has read before, a few for each look-up.
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from outcome import Error, Outcome, capture
@@ -18,7 +19,8 @@ from .transaction import ReadTransaction
 T = TypeVar("T")
 
 MAX_STEPS = 4000
-"""Steps of SQLite's virtual machine for one statement: about 100 us."""
+"""Steps of SQLite's virtual machine for one function: about 100 us."""
+_PERIOD = 500  # steps between two looks at what is left
 
 
 class NearReader:
@@ -26,15 +28,30 @@ class NearReader:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._left = 0
         connection.execute("PRAGMA busy_timeout = 0")
-        connection.set_progress_handler(lambda: 1, MAX_STEPS)
+        connection.set_progress_handler(self._is_too_much, _PERIOD)
 
     def run(self, function: Callable[[ReadTransaction], T]) -> Outcome[T] | None:
         """Return the outcome of `function`; None if it takes too long, or the database cannot be read now."""
+        self._left = MAX_STEPS // _PERIOD
         result = capture(apply, self._connection, function)
         if isinstance(result, Error) and isinstance(result.error, DatabaseError):
+            self._end()
             return None
         return result
+
+    def _is_too_much(self) -> bool:
+        # SQLite counts the steps of a statement over all its runs, so the first look may come at once.
+        self._left -= 1
+        return self._left < 0
+
+    def _end(self) -> None:
+        """End a transaction whose end was too much as well."""
+        self._left = MAX_STEPS
+        with suppress(sqlite3.Error):
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
 
     def close(self) -> None:
         """Close the connection; whatever is run later gives None."""

@@ -102,8 +102,13 @@ class SqliteReadTransaction:
 
     def search(self, request: FindRequest) -> list[str]:
         """Return the identifiers of the resources that meet a request."""
-        (found,) = self._sql.one(*Select(request).ids(request.since, request.limit))
-        return _decode_ids(found)
+        select = Select(request)
+        (found,) = self._sql.one(*select.ids(request.since, request.limit))
+        ids = _decode_ids(found)
+        if select.has_few:
+            end = None if request.limit is None else request.since + request.limit
+            return sorted(ids)[request.since : end]
+        return ids
 
     def count(self, request: FindRequest) -> int:
         """Return how many resources meet a request, on all pages."""
