@@ -151,6 +151,8 @@ class ModifyKind:
             doomed = [id for id in lines if id not in results]
             if cursor.deleted == 0:
                 await self._in_thread(log.end)
+                # From an earlier boundary the job would look for sources that are gone.
+                await context.checkpoint(cursor)
             page = doomed[cursor.deleted : cursor.deleted + _DELETIONS_OF_STEP]
             await delete_all(self._services.removal, page)
             cursor = replace(cursor, deleted=cursor.deleted + len(page))

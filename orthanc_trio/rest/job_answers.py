@@ -1,7 +1,7 @@
 """What all routes that make jobs have in common: fields and answers. Source: the Orthanc Book, "Jobs"."""
 
 import hashlib
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import Any
 
 import msgspec
@@ -11,6 +11,7 @@ from ..model.errors import BadRequest, InexistentItem, OrthancError, ParameterOu
 from ..model.event import Event, JobEvent
 from ..model.job import JobFault, JobRecord, JobState, RetryPolicy, SubmitOptions
 from ..services.context import ServerContext
+from ..services.job_view import content_view
 from .fields import Fields
 from .wire import Answer, Request, json_answer
 
@@ -105,6 +106,19 @@ def _unique_key(request: Request, fields: Fields) -> str | None:
 def submission_answer(record: JobRecord) -> Answer:
     """Answer where a submitted job can be watched."""
     return json_answer({"ID": record.id, "Path": f"/jobs/{record.id}"})
+
+
+async def run_and_answer(
+    context: ServerContext, kind: str, args: msgspec.Struct, options: JobOptions
+) -> Answer:
+    """Submit a job and answer where it can be watched, or its content once it has succeeded."""
+    record = await context.jobs.submit(kind, args, options.submit)
+    if options.is_asynchronous:
+        return submission_answer(record)
+    with closing(JobEnd(context, record.id)) as end:
+        record = await end.wait()
+    check_succeeded(record, history_size=context.settings.jobs_history_size)
+    return json_answer(content_view(record))
 
 
 class JobFailed(OrthancError):

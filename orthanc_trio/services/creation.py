@@ -10,14 +10,12 @@ import trio
 from ..dicom.create import CreateOptions, Parent, create_files
 from ..dicom.create_request import CreateRequest
 from ..dicom.dictionary import Dictionary
-from ..dicom.module import MODULES
-from ..dicom.render import Format
 from ..index.index import Index
-from ..index.transaction import ReadTransaction
 from ..model.errors import BadFileFormat, BadParent, OrthancError, ParentIsInstance
-from ..model.resource import Facts, ResourceLevel
+from ..model.resource import ResourceLevel
 from ..storage.area import Storage, StorageArea
 from ..workers import Workers
+from .exemplar import exemplar_of
 from .ingest import Entry, Ingest, Origin, StoreResult, StoringBatch
 from .spool import Collected
 from .switches import Switches
@@ -50,9 +48,6 @@ class Creation:
         self._dictionary = dictionary
         self._switches = switches
         self._now = now
-        self._inherited = frozenset(
-            dictionary.tag_number(tag) for module in MODULES.values() for tag in module
-        )
 
     async def create(self, request: CreateRequest, origin: Origin) -> list[StoreResult]:
         """Create and store the instances of a request, in order.
@@ -77,9 +72,12 @@ class Creation:
         raise BadFileFormat("The images take too long to be decoded")
 
     async def _parent(self, id: str) -> Parent:
-        level, instance = await self._index.read(lambda tx: _find(tx, id))
-        tags = await self._tags.tags(instance, format=Format.SHORT, unlimited=self._inherited)
-        return Parent(level, tags)
+        found = await exemplar_of(self._index, self._tags, id)
+        if found is None:
+            raise BadParent
+        if found.level is ResourceLevel.INSTANCE:
+            raise ParentIsInstance
+        return Parent(found.level, found.tags)
 
 
 def _store(area: StorageArea, batch: StoringBatch, files: Sequence[Collected]) -> list[StoreResult]:
@@ -91,17 +89,3 @@ def _store(area: StorageArea, batch: StoringBatch, files: Sequence[Collected]) -
             raise outcome
         stored.append(outcome)
     return stored
-
-
-def _find(tx: ReadTransaction, id: str) -> tuple[ResourceLevel, Facts]:
-    """Return the level of a resource, and its first instance."""
-    row = tx.find(id)
-    if row is None:
-        raise BadParent
-    if row.level is ResourceLevel.INSTANCE:
-        raise ParentIsInstance
-    instances = tx.descendants(id, ResourceLevel.INSTANCE)
-    facts = tx.facts(instances[0], ResourceLevel.INSTANCE) if instances else None
-    if facts is None:
-        raise BadParent
-    return row.level, facts

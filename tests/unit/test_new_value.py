@@ -81,13 +81,22 @@ def test_the_items_of_a_sequence_have_ascending_tags_and_sequences_of_their_own(
     )
 
 
+def test_a_negative_number_is_that_of_the_same_bits_where_there_is_no_sign() -> None:
+    assert encode_new(ROWS, "-1", EXPLICIT) == encode_new(ROWS, "65535", EXPLICIT)
+
+
+def test_bytes_of_text_are_numbers_and_other_bytes_are_the_value() -> None:
+    assert encode_new(ROWS, BINARY + "MTI=", EXPLICIT)[-2:] == b"\x0c\0"  # the text 12
+    assert encode_new(ROWS, BINARY + "//8=", EXPLICIT)[-2:] == b"\xff\xff"
+
+
 OUT_OF_RANGE = "While creating a DICOM instance, tag (0028,0010) has out-of-range value: "
 BAD: list[tuple[int, Any, int, str]] = [
     *(
         (ROWS, text, 15, f'{OUT_OF_RANGE}"{text}"')
-        for text in ["abc", " 12 ", "12.5", "0x10", "-1", "70000", "1\\"]
+        for text in ["abc", " 12 ", "12.5", "0x10", "-40000", "70000", "1\\"]
     ),
-    (ROWS, "9" * 5000, 15, f'{OUT_OF_RANGE}"{"9" * 5000}"'),
+    (ROWS, "9" * 5000, 15, f'{OUT_OF_RANGE}"{"9" * 256}"'),
     (SEQUENCE, "str", 15, 'While creating a DICOM instance, tag (0008,1140) has out-of-range value: "str"'),
     (
         0x00700022,
@@ -95,7 +104,12 @@ BAD: list[tuple[int, Any, int, str]] = [
         15,
         'While creating a DICOM instance, tag (0070,0022) has out-of-range value: "1e99"',
     ),
-    (0x00189073, "inf", 15, 'While creating a DICOM instance, tag (0018,9073) has out-of-range value: "inf"'),
+    (
+        0x00189073,
+        "1e999",
+        15,
+        'While creating a DICOM instance, tag (0018,9073) has out-of-range value: "1e999"',
+    ),
     (PIXELS, "abc", 15, 'While creating a DICOM instance, tag (7fe0,0010) has out-of-range value: "abc"'),
     (0x00280009, "nope", 27, "nope"),
     (0x00200012, 5, 5, "Bad Parameter type for tag 0020,0012"),

@@ -4,7 +4,6 @@ Source: the Orthanc Book, "Anonymization and modification of DICOM files".
 """
 
 import secrets
-from contextlib import closing
 from typing import Any, Final
 
 from ...dicom.modification import Modification
@@ -16,12 +15,11 @@ from ...model.resource import Attachment, Compression, ResourceLevel
 from ...services.anonymization_number import with_patient_name
 from ...services.context import ServerContext
 from ...services.ingest import Origin, OriginName, ResourceIds
-from ...services.job_view import content_view
 from ...services.rewriting import Recipe, Source, Transcoding
 from ..fields import Fields, decode_json
-from ..job_answers import JobEnd, check_succeeded, job_options, submission_answer
+from ..job_answers import job_options, run_and_answer
 from ..routing import Routes
-from ..wire import Answer, AnyAnswer, FileAnswer, Request, json_answer
+from ..wire import Answer, AnyAnswer, FileAnswer, Request
 
 _DICOM: Final = "application/dicom"
 _KEY_BYTES: Final = 32
@@ -156,13 +154,7 @@ async def _run(
         is_atomic=fields.boolean("Atomic", False),
         removes_secondary_captures=fields.boolean("RemoveSecondaryCaptures", False),
     )
-    record = await context.jobs.submit(NAME, args, options.submit)
-    if options.is_asynchronous:
-        return submission_answer(record)
-    with closing(JobEnd(context, record.id)) as end:
-        record = await end.wait()
-    check_succeeded(record, history_size=context.settings.jobs_history_size)
-    return json_answer(content_view(record))
+    return await run_and_answer(context, NAME, args, options)
 
 
 def _keeps_labels(fields: Fields) -> bool:

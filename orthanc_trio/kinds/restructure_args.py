@@ -1,0 +1,61 @@
+"""What jobs `SplitStudy` and `MergeStudy` were asked for, and how far they are."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from ..dicom.modification import Modification
+from ..services.registration import Origin
+
+
+class RestructureArgs(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A request to have instances go to another study."""
+
+    study: str
+    """The study of the URL."""
+    modification: Modification
+    key: Annotated[bytes, Meta(min_length=16)]
+    """A random secret: with it, a repetition gives the same new UIDs."""
+    origin: Origin
+    keeps_source: bool = False
+    is_permissive: bool = False
+
+    @property
+    def resources(self) -> tuple[str, ...]:
+        """The resources whose instances go."""
+        raise NotImplementedError
+
+
+class SplitArgs(RestructureArgs, frozen=True, kw_only=True, omit_defaults=True):
+    """A request to take series and instances out of a study."""
+
+    series: tuple[str, ...] = ()
+    instances: tuple[str, ...] = ()
+    study_uid: str
+    """The UID of the new study."""
+
+    @property
+    def resources(self) -> tuple[str, ...]:
+        """The resources whose instances go."""
+        return (*self.series, *self.instances)
+
+
+class MergeArgs(RestructureArgs, frozen=True, kw_only=True, omit_defaults=True):
+    """A request to put studies, series and instances into a study."""
+
+    sources: tuple[str, ...]
+
+    @property
+    def resources(self) -> tuple[str, ...]:
+        """The resources whose instances go."""
+        return self.sources
+
+
+class RestructureCursor(Struct, frozen=True, omit_defaults=True):
+    """How far a job is: sources that were handled, and then deleted."""
+
+    next: int = 0
+    failed: int = 0
+    deleted: int = 0
+    target: str | None = None
+    """The study of the first result."""
