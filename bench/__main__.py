@@ -13,7 +13,19 @@ from types import FrameType
 
 import msgspec
 
-from . import archive, download, find, jobs_latency, jobs_list, small_gets, upload, websocket
+from . import (
+    archive,
+    download,
+    find,
+    jobs_latency,
+    jobs_list,
+    jobs_news,
+    jobs_pending,
+    jobs_stuck,
+    small_gets,
+    upload,
+    websocket,
+)
 from .data import Data
 from .failure import BenchError
 from .load import WRK
@@ -22,7 +34,19 @@ from .run import Result, ask
 from .server import Side, started
 from .table import as_markdown, as_text, failures, make_rows, shortened
 
-_MODULES = (upload, archive, download, jobs_latency, jobs_list, small_gets, find, websocket)
+_MODULES = (
+    upload,
+    archive,
+    download,
+    jobs_latency,
+    jobs_list,
+    jobs_news,
+    jobs_pending,
+    jobs_stuck,
+    small_gets,
+    find,
+    websocket,
+)
 _OPEN_FILES = 8192  # a thousand subscribers, and as many in the server
 
 

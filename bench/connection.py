@@ -98,6 +98,11 @@ class Connection:
         body = msgspec.json.encode(value)
         return msgspec.json.decode(_checked(path, self.request(request_head("POST", path, len(body)), body)))
 
+    def post(self, path: str, value: Any) -> None:
+        """POST `value`. Raises BenchError unless the status is 200."""
+        body = msgspec.json.encode(value)
+        _checked(path, self.request(request_head("POST", path, len(body)), body))
+
     def _open(self) -> socket.socket:
         self._socket = socket.create_connection(("127.0.0.1", self._port), self._timeout_s)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

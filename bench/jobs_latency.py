@@ -1,7 +1,6 @@
 """Questions: how soon is a tiny job done, and how many can be done per second?"""
 
 import time
-from datetime import UTC, datetime
 from typing import Any
 
 from .connection import Connection
@@ -10,6 +9,7 @@ from .failure import require
 from .load import load_one, wait_success
 from .question import Better, Question, Sample
 from .server import Server
+from .timestamp import seconds_of
 
 _WARM_UP = 20
 _POLL_S = 0.0005
@@ -64,16 +64,9 @@ def _when_all_succeeded(connection: Connection, jobs: set[str], undone_at: float
         undone_at = asked_at
         time.sleep(_POLL_ALL_S)
         asked_at = time.time()
-    done_at = max(_timestamp(job["CompletionTime"]) for job in listed)
+    done_at = max(seconds_of(job["CompletionTime"]) for job in listed)
     require(undone_at - _CLOCK_S < done_at < time.time() + _CLOCK_S, "a CompletionTime cannot be true")
     return done_at
-
-
-def _timestamp(text: str) -> float:
-    """Return the seconds of a time like `20261121T222611.077454`, UTC; the fraction may be left out."""
-    whole, _, fraction = text.partition(".")
-    moment = datetime.strptime(whole, "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
-    return moment.timestamp() + float(f"0.{fraction or 0}")
 
 
 def all_succeeded(listed: list[dict[str, Any]], jobs: set[str]) -> bool:

@@ -34,6 +34,11 @@ def peak_rss_bytes(pid: int) -> int:
     return sum(_status_bytes(each, "VmHWM") for each in _tree(pid))
 
 
+def rss_bytes(pid: int) -> int:
+    """Return the resident memory of `pid` and its descendants."""
+    return sum(_status_bytes(each, "VmRSS") for each in _tree(pid))
+
+
 def reset_peak(pid: int) -> None:
     """Let the peaks of resident memory begin again at what is resident now."""
     for each in _tree(pid):

@@ -51,7 +51,7 @@ class Server:
     def __init__(self, side: Side, folder: Path, settings: Mapping[str, Any]) -> None:
         self.side = side
         self.folder = folder
-        self.port = _free_port()
+        self.port = free_port()
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
         self._pid = 0
@@ -72,6 +72,10 @@ class Server:
     def peak_rss_bytes(self) -> int:
         """Return the peak of resident memory since `reset_peak`."""
         return process.peak_rss_bytes(self._pid)
+
+    def rss_bytes(self) -> int:
+        """Return the resident memory as it is now."""
+        return process.rss_bytes(self._pid)
 
     def reset_peak(self) -> None:
         """Let the peak of resident memory begin again."""
@@ -181,7 +185,8 @@ def _kill_group(child: subprocess.Popen[bytes]) -> None:
     child.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a TCP port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

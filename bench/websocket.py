@@ -4,75 +4,23 @@ Uploads make the events. The cost of a message is the server's CPU time beyond t
 a subscriber, measured just before. Only ours: the reference has no such feed.
 """
 
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from .child import Child, child
 from .data import Data
 from .failure import BenchError, require
 from .load import upload
 from .question import Better, Question, Sample
 from .server import Server
 from .subscribers import Count
+from .witness import Report
 
 _CONNECTIONS = 4
 _QUIET_S = 0.5
 _DEADLINE_S = 180.0
-
-
-class _Child:
-    """A process of this package that talks in lines of JSON."""
-
-    def __init__(self, module: str, *arguments: object) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", f"bench.{module}", *map(str, arguments)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            cwd=Path(__file__).parent.parent,
-            start_new_session=True,  # a Ctrl-C is ours to handle
-        )
-
-    def ask(self) -> bytes:
-        """Ask for a report and return it."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(b"\n")
-        self._process.stdin.flush()
-        return self.line()
-
-    def line(self) -> bytes:
-        """Return the next line. Raises BenchError if the process has ended."""
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        require(bool(line), "a process of subscribers has failed (its reason is on standard error)")
-        return line
-
-    def end_input(self) -> None:
-        """Tell the process to end."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-
-    def kill(self) -> None:
-        """End the process now."""
-        self._process.kill()
-        self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout):
-            assert stream is not None
-            stream.close()
-
-
-@contextmanager
-def _child(module: str, *arguments: object) -> Iterator[_Child]:
-    child = _Child(module, *arguments)
-    try:
-        yield child
-    finally:
-        child.kill()
 
 
 def _case(subscribers: int, uploads: int) -> Question:
@@ -81,8 +29,8 @@ def _case(subscribers: int, uploads: int) -> Question:
         count = min(data.scaled(uploads), len(files) // 2)
         alone_s = _upload_cpu_s(server, files[:count])
         with (
-            _child("subscribers", server.port, subscribers) as crowd,
-            _child("witness", server.port) as witness,
+            child("subscribers", server.port, subscribers) as crowd,
+            child("witness", server.port) as witness,
         ):
             crowd.line()
             witness.line()
@@ -91,7 +39,7 @@ def _case(subscribers: int, uploads: int) -> Question:
             total = _when_quiet(crowd)
             cpu_s = server.cpu_s() - before_s - alone_s
             witness.end_input()
-            seen = msgspec.json.decode(witness.line(), type=dict[str, int])
+            seen = msgspec.json.decode(witness.line(), type=Report).seen
         _check(total, seen, count)
         label = f"websocket, {subscribers:,} subscribers"
         return [
@@ -114,7 +62,7 @@ def _upload_cpu_s(server: Server, files: list[bytes]) -> float:
     return server.cpu_s() - before_s
 
 
-def _when_quiet(crowd: _Child) -> Count:
+def _when_quiet(crowd: Child) -> Count:
     """Return the count when nothing has arrived for a while."""
     deadline = time.monotonic() + _DEADLINE_S
     while time.monotonic() < deadline:

@@ -24,7 +24,8 @@ _encode = msgspec.json.Encoder().encode
 
 def iso_basic(time: datetime) -> str:
     """Return `time` (UTC) as `YYYYMMDDTHHMMSS.ffffff`; without the fraction if it is zero."""
-    text = time.strftime("%Y%m%dT%H%M%S")
+    # A fifth of the time of strftime, which was an eighth of that of a whole request.
+    text = f"{time.year:04d}{time.month:02d}{time.day:02d}T{time.hour:02d}{time.minute:02d}{time.second:02d}"
     return f"{text}.{time.microsecond:06d}" if time.microsecond else text
 
 
