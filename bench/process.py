@@ -35,8 +35,8 @@ def peak_rss_bytes(pid: int) -> int:
 
 
 def rss_bytes(pid: int) -> int:
-    """Return the resident memory of `pid` and its descendants."""
-    return sum(_status_bytes(each, "VmRSS") for each in _tree(pid))
+    """Return the resident memory of `pid` and its descendants that is no copy of a file."""
+    return sum(_status_bytes(each, "RssAnon") for each in _tree(pid))
 
 
 def reset_peak(pid: int) -> None:

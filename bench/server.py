@@ -74,7 +74,7 @@ class Server:
         return process.peak_rss_bytes(self._pid)
 
     def rss_bytes(self) -> int:
-        """Return the resident memory as it is now."""
+        """Return the resident memory as it is now, without mapped files."""
         return process.rss_bytes(self._pid)
 
     def reset_peak(self) -> None:
