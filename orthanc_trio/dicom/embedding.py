@@ -3,13 +3,17 @@
 Source: the Orthanc Book, "Create DICOM"; PS3.3 §A.45.1 (PDF), §A.85 (models), §C.7.6.3 (pixels).
 """
 
+from binascii import b2a_base64
 from typing import Any, Final, NamedTuple
 
 from ..model.errors import BadFileFormat, NotImplementedYet
 from .data_uri import decode_data_uri, media_type_of
+from .dictionary import tag_text
 from .new_value import BINARY_PREFIX, encode_element, padded
 from .part10 import EXPLICIT_LITTLE
 from .picture import PICTURE_TYPES, Picture, read_picture
+from .scan import SHORT_VRS
+from .value import TEXT_VRS
 
 ENCAPSULATED_DOCUMENT: Final = 0x00420011
 JPEG_BASELINE: Final = "1.2.840.10008.1.2.4.50"
@@ -20,6 +24,7 @@ _MODELS: Final = {"model/stl": b"3", "model/obj": b"4", "model/mtl": b"5"}
 _DOCUMENT_CLASS: Final = b"1.2.840.10008.5.1.4.1.1.104."
 _PDF_MAGIC: Final = b"%PDF"
 _ITEM: Final = b"\xfe\xff\x00\xe0"
+_VR, _SHORT_HEADER, _LONG_HEADER = slice(4, 6), 8, 12
 _SEQUENCE_DELIMITER: Final = b"\xfe\xff\xdd\xe0\0\0\0\0"
 _UNDEFINED_LENGTH: Final = b"\xff\xff\xff\xff"
 _PIXEL_DATA_OB: Final = b"\xe0\x7f\x10\x00OB\0\0"
@@ -77,6 +82,26 @@ def embed(uri: str, *, is_encapsulated: bool = False) -> Embedded:
         raise NotImplementedYet(f"Unsupported MIME type for the content of a new DICOM file: {media_type}")
     picture = read_picture(media_type, data)
     return _jpeg(picture, data) if is_encapsulated else _pixels(picture)
+
+
+def embedded_values(uri: str) -> dict[str, str]:
+    """Return the same as new values of tags, `gggg,eeee` -> JSON: for a modification, of native pixels.
+
+    What stands only where there is none is left out, as an instance has a class and a modality. Raises as
+    `embed`.
+    """
+    embedded = embed(uri)
+    photometric = {tag: element for tag, element in embedded.defaults.items() if tag == _PHOTOMETRIC}
+    return {tag_text(tag): _json(element) for tag, element in (photometric | embedded.elements).items()}
+
+
+def _json(element: bytes) -> str:
+    vr = element[_VR]
+    if vr in TEXT_VRS:
+        return element[_SHORT_HEADER:].decode("ascii").rstrip(" \0")
+    if vr in SHORT_VRS:
+        return str(int.from_bytes(element[_SHORT_HEADER:], "little"))
+    return BINARY_PREFIX + b2a_base64(element[_LONG_HEADER:], newline=False).decode("ascii")
 
 
 def _document(

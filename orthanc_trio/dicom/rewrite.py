@@ -8,17 +8,17 @@ import warnings
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from ..model.errors import BadFileFormat, OrthancError
+from ..model.errors import BadFileFormat, NotImplementedYet, OrthancError
 from .charset import Charset, charset_of, default_charset
 from .dictionary import STANDARD, Dictionary
 from .identity import IdentityMap
 from .modification import IDENTIFIERS, PATIENT_ID, SERIES_INSTANCE_UID, SOP_INSTANCE_UID, Modification
 from .new_identity import NewIdentity
 from .new_value import Encoding, NewElements, encode_new
-from .part10 import EncodedDataset, encode_meta, open_dataset
+from .part10 import NATIVE, EncodedDataset, encode_meta, open_dataset
 from .patch import NotUnderstood, patch
 from .rules import BURNED_IN_ANNOTATION, SOP_CLASS_UID, SPECIFIC_CHARACTER_SET, Act, Rules
-from .scan import BadEncoding, NeedMoreData, scan
+from .scan import PIXEL_DATA, BadEncoding, NeedMoreData, scan
 
 Values = Mapping[int, bytes]
 """Values of a dataset by tag."""
@@ -76,7 +76,8 @@ class Rewriter:
         """Rewrite a Part 10 file, or its first bytes if it has `total` bytes in all.
 
         Raises NeedMoreData if these do not reach far enough, BadFileFormat if this is no DICOM file or a new
-        value is none of its VR, and what else `encode_new` raises.
+        value is none of its VR, NotImplementedYet for new pixels in a compressed file, and what else
+        `encode_new` raises.
         """
         total = len(data) if total is None else total
         try:
@@ -105,6 +106,7 @@ class Rewriter:
             raise BadFileFormat(_INVALID) from error
 
     def _patch(self, opened: EncodedDataset) -> Rewritten:
+        self._check_pixels(opened.transfer_syntax)
         before = self._read_before(opened)
         new = self._new(before, implicit=opened.implicit)
         patched = patch(opened, self._rules, self._identity(before), new.top)
@@ -115,6 +117,11 @@ class Rewriter:
         }
         after = patched.noted | replaced
         return _rewritten(after, opened.transfer_syntax, patched.head, patched.tail_offset)
+
+    def _check_pixels(self, syntax: str) -> None:
+        """Raise NotImplementedYet if new pixels, which are native, were to be encapsulated."""
+        if PIXEL_DATA in self._modification.replacements and syntax not in NATIVE:
+            raise NotImplementedYet(f"Cannot replace pixels in the transfer syntax {syntax}")
 
     def _read_before(self, opened: EncodedDataset) -> Values:
         """Return those old values of a file that have to be known beforehand."""
@@ -129,6 +136,7 @@ class Rewriter:
     def _edit(self, data: bytes, syntax: str) -> Rewritten:
         from . import edit  # pydicom is large, and mostly not needed
 
+        self._check_pixels(syntax)
         dataset = edit.read_file(data)
         before = edit.values_of(dataset, _WANTED)
         new = self._new(before, implicit=False)

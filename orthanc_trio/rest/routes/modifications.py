@@ -14,6 +14,7 @@ from ...model.errors import BadFileFormat, ParameterOutOfRange, UnknownResource
 from ...model.resource import Attachment, Compression, ResourceLevel
 from ...services.anonymization_number import with_patient_name
 from ...services.context import ServerContext
+from ...services.embedded import with_embedded
 from ...services.ingest import Origin, OriginName, ResourceIds
 from ...services.rewriting import Recipe, Source, Transcoding
 from ..fields import Fields, decode_json
@@ -30,7 +31,7 @@ routes = Routes()
 def _mount_instance(word: str, *, is_anonymization: bool) -> None:
     @routes.post(f"/instances/{{id}}/{word}")
     async def answer_file(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
-        body = await _body(request)
+        body = await _body(context, request)
         modification = _modification(context, body, is_anonymization=is_anonymization)
         return await _make_file(context, request, id, Fields(body), modification)
 
@@ -38,7 +39,7 @@ def _mount_instance(word: str, *, is_anonymization: bool) -> None:
 def _mount_level(level: ResourceLevel, word: str, *, is_anonymization: bool) -> None:
     @routes.post(f"/{level.collection}/{{id}}/{word}")
     async def run_job(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
-        body = await _body(request)
+        body = await _body(context, request)
         modification = _modification(context, body, level, is_anonymization=is_anonymization)
         return await _run(context, request, body, modification, (id,), level)
 
@@ -46,7 +47,7 @@ def _mount_level(level: ResourceLevel, word: str, *, is_anonymization: bool) -> 
 def _mount_bulk(word: str, *, is_anonymization: bool) -> None:
     @routes.post(f"/tools/bulk-{word}")
     async def run_job(context: ServerContext, request: Request) -> AnyAnswer:
-        body = await _body(request)
+        body = await _body(context, request)
         level = None if is_anonymization else level_of_body(body)
         modification = _modification(context, body, level, is_anonymization=is_anonymization)
         return await _run(context, request, body, modification, Fields(body).texts("Resources"), None)
@@ -59,10 +60,13 @@ for _word, _is_anonymization in (("modify", False), ("anonymize", True)):
     _mount_bulk(_word, is_anonymization=_is_anonymization)
 
 
-async def _body(request: Request) -> dict[str, Any]:
+async def _body(context: ServerContext, request: Request) -> dict[str, Any]:
     body = decode_json(await request.body(), BadFileFormat())
     if not isinstance(body, dict):
         raise BadFileFormat
+    replaced = body.get("Replace")
+    if isinstance(replaced, dict):
+        body["Replace"] = await with_embedded(replaced, context.dictionary, context.workers.run)
     return body
 
 
