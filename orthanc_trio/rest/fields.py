@@ -13,10 +13,17 @@ import pyjson5
 from ..model.errors import BadFileFormat, OrthancError
 
 _MAX_DEPTH = 64
+MAX_VALUES = 1_000_000
+"""A body with more values is refused: decoded, each takes up to a hundred times its bytes."""
 
 
 def decode_json(body: bytes, error: OrthancError) -> Any:
-    """Return the value of a JSON body; comments are accepted. Raises `error` if it is not JSON."""
+    """Return the value of a JSON body; comments are accepted.
+
+    Raises `error` if it is not JSON, or has more than `MAX_VALUES` values.
+    """
+    if len(body) > MAX_VALUES and sum(body.count(sign) for sign in (b",", b"[", b"{")) > MAX_VALUES:
+        raise error
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
