@@ -14,6 +14,7 @@ from types import FrameType
 import msgspec
 
 from . import (
+    anonymize,
     archive,
     download,
     find,
@@ -37,6 +38,7 @@ from .table import as_markdown, as_text, failures, make_rows, shortened
 _MODULES = (
     upload,
     archive,
+    anonymize,
     download,
     jobs_latency,
     jobs_list,
