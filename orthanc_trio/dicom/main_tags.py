@@ -24,9 +24,6 @@ def _main_tag(name: str, dictionary: Dictionary) -> MainTag:
     return MainTag(tag_text(number), entry.name, entry.vr.decode())
 
 
-def level_of(tag: str, table: MainDicomTags, level: ResourceLevel) -> ResourceLevel | None:
-    """Return where a resource of `level` has a main tag: its own level, else the next above, else None."""
-    return next((up for up in _UPWARDS[level] if any(row.tag == tag for row in table[up])), None)
-
-
-_UPWARDS = {level: tuple(ResourceLevel(up) for up in range(level, 0, -1)) for level in ResourceLevel}
+def places(table: MainDicomTags, level: ResourceLevel) -> dict[str, ResourceLevel]:
+    """Return where a resource of `level` has main tags: at its own level, else the next above."""
+    return {row.tag: up for up in ResourceLevel if up <= level for row in table[up]}

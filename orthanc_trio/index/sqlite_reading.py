@@ -41,6 +41,11 @@ TREE = """
         FROM tree JOIN resources AS child ON child.parent = tree.row
     )"""
 
+# One row, since each row makes its reader take the interpreter lock again.
+_IDS = """
+    SELECT json_group_array(id)
+    FROM (SELECT id FROM resources WHERE level = ? ORDER BY id LIMIT ? OFFSET ?)"""
+
 _ANCESTORS = """
     WITH RECURSIVE chain (level, id, parent) AS (
         SELECT level, id, parent FROM resources WHERE row = ?
@@ -95,10 +100,8 @@ class SqliteReadTransaction:
 
     def ids(self, level: ResourceLevel, since: int = 0, limit: int | None = None) -> list[str]:
         """Return identifiers of a level, ascending."""
-        return self._sql.column(
-            "SELECT id FROM resources WHERE level = ? ORDER BY id LIMIT ? OFFSET ?",
-            (int(level), _bounded(limit), _bounded(since)),
-        )
+        (found,) = self._sql.one(_IDS, (int(level), _bounded(limit), _bounded(since)))
+        return _decode_ids(found)
 
     def search(self, request: FindRequest) -> list[str]:
         """Return the identifiers of the resources that meet a request."""

@@ -4,8 +4,10 @@ An encoding is kept with its description, which the library forgets when the res
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import msgspec
+import trio
 
 from ..model.errors import BadRequest, UnknownDicomTag
 from ..services.context import ServerContext
@@ -15,6 +17,8 @@ from .wire import JSON, Answer, Request
 
 _MAX_TAGS = 256
 _MAX_KEPT = 8  # encodings of one resource
+_MAX_VIEWS = 256
+_AT_ONCE = 100  # encodings, of about 20 us each
 
 
 def view_of_url(context: ServerContext, request: Request) -> View:
@@ -43,8 +47,7 @@ def requested(numbers: Sequence[int]) -> tuple[int, ...]:
 
 async def answer_one(context: ServerContext, description: Description, view: View) -> Answer:
     """Answer one resource."""
-    known = description.encodings.get(view)
-    [body] = [known] if known is not None else await encode_all(context, [description], view)
+    [body] = await encode_all(context, [description], view)
     return Answer(body=body, media_type=JSON)
 
 
@@ -56,17 +59,22 @@ async def answer_all(context: ServerContext, descriptions: Sequence[Description]
 
 async def encode_all(context: ServerContext, descriptions: Sequence[Description], view: View) -> list[bytes]:
     """Return the JSON objects of resources, in their order."""
-    known = [description.encodings.get(view) for description in descriptions]
+    key = _key(view)
+    known = [description.encodings.get(key) for description in descriptions]
     encoded = [body for body in known if body is not None]
     if len(encoded) == len(known):
         return encoded
     missing = [one for one, body in zip(descriptions, known, strict=True) if body is None]
     naming = Naming(context.dictionary, context.metadata_names)
     made: dict[str, bytes] = {}
-    for description, found in zip(missing, await _fetch(context, missing, view), strict=True):
+    shown = zip(missing, await _fetch(context, missing, view), strict=True)
+    for number, (description, found) in enumerate(shown):
+        if number % _AT_ONCE == _AT_ONCE - 1:
+            await trio.lowlevel.checkpoint()  # let others have their turn
         body = msgspec.json.encode(resource_json(description, view, found, naming))
         made[description.facts.id] = body
-        _keep(description, view, body)
+        if Content.ATTACHMENTS not in view.content:  # which are not part of the description
+            _keep(description, key, body)
     return [body or made[one.facts.id] for one, body in zip(descriptions, known, strict=True)]
 
 
@@ -82,9 +90,13 @@ async def _fetch(context: ServerContext, descriptions: Sequence[Description], vi
     return [Found(tags.get(id), attachments.get(id, ())) for id in ids]
 
 
-def _keep(description: Description, view: View, body: bytes) -> None:
-    if Content.ATTACHMENTS in view.content:
-        return  # not part of the facts
+def _keep(description: Description, key: str, body: bytes) -> None:
     if len(description.encodings) >= _MAX_KEPT:
         description.encodings.clear()
-    description.encodings[view] = body
+    description.encodings[key] = body
+
+
+@lru_cache(maxsize=_MAX_VIEWS)
+def _key(view: View) -> str:
+    """Return a text that stands for a view: its hash is known, that of a view costs a microsecond."""
+    return repr(view)

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from ..dicom.computed import COMPUTED, MODALITIES_IN_STUDY, MODALITY
 from ..dicom.dictionary import Dictionary, tag_text
-from ..dicom.main_tags import level_of
+from ..dicom.main_tags import places
 from ..dicom.match import Criterion, Equal, Like, OneOf, criterion_of, fold, folded, matches
 from ..index.index import Index
 from ..index.query import Condition, FindRequest, TagKey
@@ -92,7 +92,7 @@ class Finder:
         self._library = library
         self._files = files
         self._requested = requested
-        self._table = table
+        self._keys = {level: _keys(table, level) for level in ResourceLevel}
         self._dictionary = dictionary
         self._limits = limits
         self._may_read = may_read
@@ -103,6 +103,7 @@ class Finder:
         Raises ParameterOutOfRange for wildcards where there are none.
         """
         conditions, computed, from_files = list(request.conditions), [], []
+        keys = self._keys[request.level]
         is_vain = False
         for number, text in tags:
             tag = tag_text(number)
@@ -116,7 +117,7 @@ class Finder:
                     conditions.append(Condition(_MODALITY_BELOW, criterion, is_exact))
                 else:
                     computed.append((tag, criterion))
-            elif (key := self._key(tag, request.level)) is not None:
+            elif (key := keys.get(tag)) is not None:
                 conditions.append(Condition(key, criterion, is_exact))
             else:
                 from_files.append((number, criterion))
@@ -134,20 +135,14 @@ class Finder:
             is_quick=_is_quick(planned),
         )
 
-    def _key(self, tag: str, level: ResourceLevel) -> TagKey | None:
-        """Return where the index has a tag: at the level, else above, else below."""
-        place = level_of(tag, self._table, level)
-        below = (ResourceLevel(lower) for lower in range(level + 1, ResourceLevel.INSTANCE + 1))
-        places = (place, *(lower for lower in below if level_of(tag, self._table, lower) is lower))
-        return next((TagKey(found, tag) for found in places if found is not None), None)
-
     def order_key(self, number: int, level: ResourceLevel) -> TagKey:
         """Return the key to order by a tag. Raises BadRequest for one that is no main tag."""
-        tag = tag_text(number)
-        place = level_of(tag, self._table, level)
-        if place is None:
-            raise BadRequest(f"Cannot order by a tag that is no main DICOM tag of the level or above: {tag}")
-        return TagKey(place, tag)
+        key = self._keys[level].get(tag_text(number))
+        if key is None or key.level > level:
+            raise BadRequest(
+                f"Cannot order by a tag that is no main DICOM tag of the level or above: {tag_text(number)}"
+            )
+        return key
 
     async def ids(self, search: Search) -> list[str]:
         """Return the identifiers of what meets a search, in its order.
@@ -226,6 +221,12 @@ class Finder:
             return {other for id in dict.fromkeys(ids) for other in _moved(tx, id, level)}
 
         return await self._library.describe_all(sorted(await self._index.read(move)))
+
+
+def _keys(table: MainDicomTags, level: ResourceLevel) -> dict[str, TagKey]:
+    """Return where the index has tags for a search at a level: there, else above, else below."""
+    below = {row.tag: low for low in reversed(ResourceLevel) if low > level for row in table[low]}
+    return {tag: TagKey(place, tag) for tag, place in (below | places(table, level)).items()}
 
 
 def _moved(tx: ReadTransaction, id: str, level: ResourceLevel) -> list[str]:

@@ -5,7 +5,7 @@ until an event says that they are no longer true.
 """
 
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable, Hashable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from functools import partial
 
 from ..index.index import Index
@@ -31,7 +31,7 @@ class Description:
     def __init__(self, facts: Facts, *, is_stable: bool) -> None:
         self.facts = facts
         self.is_stable = is_stable
-        self.encodings: dict[Hashable, bytes] = {}
+        self.encodings: dict[str, bytes] = {}
 
 
 class Library:

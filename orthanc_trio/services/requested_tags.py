@@ -12,7 +12,7 @@ import msgspec
 
 from ..dicom.computed import COMPUTED, Always, Computation, CountBelow, MetadataBelow, TagBelow
 from ..dicom.dictionary import tag_text
-from ..dicom.main_tags import level_of
+from ..dicom.main_tags import places
 from ..index.index import Index
 from ..index.query import MetadataKey, TagKey
 from ..model.resource import Facts, Metadata, ResourceLevel
@@ -44,7 +44,7 @@ class RequestedTags:
         self._index = index
         self._library = library
         self._files = files
-        self._table = table
+        self._places = {level: places(table, level) for level in ResourceLevel}
         self._may_read = may_read
         self._warnings = warnings
 
@@ -61,7 +61,7 @@ class RequestedTags:
         for number in dict.fromkeys(tags):
             tag = tag_text(number)
             computed = COMPUTED.get(tag)
-            place = level_of(tag, self._table, level)
+            place = self._places[level].get(tag)
             if tag.startswith(_META_GROUP):
                 self._warn("W006_RequestingTagFromMetaHeader", "%s is in no dataset", tag)
             elif computed is not None:
@@ -160,7 +160,7 @@ class RequestedTags:
         computed = COMPUTED.get(tag)
         if computed is not None:
             return isinstance(computed.source, CountBelow)
-        return not tag.startswith(_META_GROUP) and level_of(tag, self._table, level) is None
+        return not tag.startswith(_META_GROUP) and tag not in self._places[level]
 
     def _warn(self, warning: str, text: str, *arguments: object) -> None:
         if self._warnings.get(warning, True):
