@@ -71,6 +71,9 @@ _UPPER = {
 }
 # ... and the double-byte sets in the lower half (G0), whose codec wants to see the sequence.
 _LOWER = frozenset((b"$B", b"$@", b"$(D"))
+_KATAKANA, _KANJI, _TO_KANJI, _TO_ASCII = "shift_jis", "iso2022_jp_2", b"\x1b$B", b"\x1b(B"
+_SWITCHES = {codec: b"\x1b" + escape for escape, codec in _UPPER.items()}
+_SWITCHES |= {_KANJI: _TO_KANJI, "ascii": b""}
 _ESCAPE = re.compile(rb"\x1b(\$?[()-][@-~]|\$[@-~])")
 _DELIMITER = re.compile(rb"[\\^=\t\n\f\r]")
 
@@ -80,6 +83,8 @@ class Charset(NamedTuple):
 
     codec: str
     is_extensible: bool = False
+    others: tuple[str, ...] = ()
+    """The codecs of further terms: text may switch to them by escape sequences."""
 
 
 def encoding_name(name: str) -> str:
@@ -117,23 +122,62 @@ def charset_of(specific_character_set: bytes, default: Charset) -> Charset:
     codecs = [_codec(term.decode("latin_1")) for term in terms]
     if len(terms) == 1:
         return _charset(codecs[0]) if codecs[0] else default
-    return Charset(codecs[0] or ("ascii" if not terms[0].strip() else default.codec), is_extensible=True)
+    initial = codecs[0] or ("ascii" if not terms[0].strip() else default.codec)
+    return Charset(initial, is_extensible=True, others=tuple(codec for codec in codecs[1:] if codec))
 
 
 def decode(raw: bytes, charset: Charset) -> str:
     """Return the text of `raw`, without escape sequences; undecodable bytes are dropped."""
-    codec, is_extensible = charset
+    codec, is_extensible, _ = charset
     if is_extensible and b"\x1b" in raw:
         return _decode_extended(raw, codec)
     return raw.decode(codec, "ignore")
 
 
 def encode(text: str, charset: Charset) -> bytes:
-    """Return text as bytes; characters that the character set lacks are dropped.
+    """Return text as bytes; characters that no character set of the file has are dropped.
 
-    Only the first of several character sets is used: no escape sequence is written but those of its codec.
+    If there are several, each component of a value or of a name begins with the first one (PS3.5 §6.1.2.5).
     """
-    return text.encode(charset.codec, "ignore")
+    if not charset.others or text.isascii():
+        return text.encode(charset.codec, "ignore")
+    codecs = (charset.codec, *charset.others)
+    parts = re.split(f"({_DELIMITER.pattern.decode()})", text)
+    return b"".join(_encode_component(part, codecs) for part in parts)
+
+
+def _encode_component(text: str, codecs: tuple[str, ...]) -> bytes:
+    """Encode characters by the first codec that has them, but stay with one as long as it can be."""
+    pieces: list[bytes] = []
+    upper, is_kanji = codecs[0], False
+    for character in text:
+        if not _has(_KANJI if is_kanji else upper, character):
+            wanted = next((codec for codec in codecs if _has(codec, character)), None)
+            if wanted is None:
+                continue
+            if is_kanji:
+                pieces.append(_TO_ASCII)
+            is_kanji = wanted == _KANJI
+            if wanted != upper:
+                pieces.append(_SWITCHES[wanted])
+                upper = upper if is_kanji else wanted
+        pieces.append(
+            character.encode(_KANJI)[len(_TO_KANJI) : -len(_TO_ASCII)]
+            if is_kanji
+            else character.encode(upper)
+        )
+    return b"".join(pieces) + (_TO_ASCII if is_kanji else b"")
+
+
+def _has(codec: str, character: str) -> bool:
+    """Tell whether a codec has a character; those with two sets count for the one that DICOM names."""
+    try:
+        encoded = character.encode(codec)
+    except UnicodeEncodeError:
+        return False
+    if codec == _KANJI:
+        return encoded.startswith(_TO_KANJI)
+    return codec != _KATAKANA or len(encoded) == 1
 
 
 def _charset(codec: str) -> Charset:

@@ -37,12 +37,13 @@ def read_file(data: bytes) -> FileDataset:
     return dcmread(BytesIO(data), force=True)
 
 
-def encode_dataset(dataset: FileDataset, syntax: str) -> bytes:
-    """Return a dataset in the encoding that it was read in, without meta information.
+def encode_dataset(dataset: FileDataset, syntax: str, *, as_read: bool) -> bytes:
+    """Return a dataset in the transfer syntax `syntax`, without meta information.
 
-    That need not be the one that the transfer syntax `syntax` of the file says; it tells if it is deflated.
+    If `as_read` it stays in the encoding that it was read in, which may be another than the syntax says.
+    Otherwise that is Explicit VR Little Endian.
     """
-    implicit, little = dataset.original_encoding
+    implicit, little = dataset.original_encoding if as_read else (False, True)
     target = TransferSyntax(syntax, Coding.OTHER, is_implicit=bool(implicit), is_little_endian=bool(little))
     reencode(dataset, target)
     # Of another character set only what is new is written; pydicom is not to decode the rest.
@@ -86,6 +87,12 @@ def edit(dataset: FileDataset, rules: Rules, identity: NewIdentity, new: NewElem
     for path, element in new.at_paths:
         for item in _items_at(dataset, path, rules.dictionary):
             _set(item, element)
+
+
+def remove(dataset: Dataset, tags: Iterable[int]) -> None:
+    """Remove those of the tags that a dataset has."""
+    for tag in tags:
+        dataset.pop(tag, None)
 
 
 class _Editor:

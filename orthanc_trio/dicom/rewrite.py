@@ -8,14 +8,14 @@ import warnings
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from ..model.errors import BadFileFormat, NotImplementedYet, OrthancError
+from ..model.errors import BadFileFormat, OrthancError
 from .charset import Charset, charset_of, default_charset
 from .dictionary import STANDARD, Dictionary
 from .identity import IdentityMap
 from .modification import IDENTIFIERS, PATIENT_ID, SERIES_INSTANCE_UID, SOP_INSTANCE_UID, Modification
 from .new_identity import NewIdentity
 from .new_value import Encoding, NewElements, encode_new
-from .part10 import NATIVE, EncodedDataset, encode_meta, open_dataset
+from .part10 import EXPLICIT_LITTLE, NATIVE, EncodedDataset, encode_meta, open_dataset
 from .patch import NotUnderstood, patch
 from .rules import BURNED_IN_ANNOTATION, SOP_CLASS_UID, SPECIFIC_CHARACTER_SET, Act, Rules
 from .scan import PIXEL_DATA, BadEncoding, NeedMoreData, scan
@@ -29,6 +29,8 @@ _CHARSET_END: Final = SPECIFIC_CHARACTER_SET + 1
 _INVALID: Final = "Cannot parse an invalid DICOM file"
 _UID_HEADER_BYTES: Final = 8
 _MAX_ENCODINGS: Final = 64
+_OFFSET_TABLES: Final = (0x7FE00001, 0x7FE00002)
+"""Where the frames of encapsulated pixels lie."""
 _PADDING: Final = b" \0"
 
 
@@ -76,8 +78,8 @@ class Rewriter:
         """Rewrite a Part 10 file, or its first bytes if it has `total` bytes in all.
 
         Raises NeedMoreData if these do not reach far enough, BadFileFormat if this is no DICOM file or a new
-        value is none of its VR, NotImplementedYet for new pixels in a compressed file, and what else
-        `encode_new` raises.
+        value is none of its VR, and what else `encode_new` raises. A compressed file that gets new pixels is
+        in Explicit VR Little Endian afterwards.
         """
         total = len(data) if total is None else total
         try:
@@ -106,7 +108,8 @@ class Rewriter:
             raise BadFileFormat(_INVALID) from error
 
     def _patch(self, opened: EncodedDataset) -> Rewritten:
-        self._check_pixels(opened.transfer_syntax)
+        if self._gets_native_pixels(opened.transfer_syntax):
+            raise NotUnderstood
         before = self._read_before(opened)
         new = self._new(before, implicit=opened.implicit)
         patched = patch(opened, self._rules, self._identity(before), new.top)
@@ -118,10 +121,9 @@ class Rewriter:
         after = patched.noted | replaced
         return _rewritten(after, opened.transfer_syntax, patched.head, patched.tail_offset)
 
-    def _check_pixels(self, syntax: str) -> None:
-        """Raise NotImplementedYet if new pixels, which are native, were to be encapsulated."""
-        if PIXEL_DATA in self._modification.replacements and syntax not in NATIVE:
-            raise NotImplementedYet(f"Cannot replace pixels in the transfer syntax {syntax}")
+    def _gets_native_pixels(self, syntax: str) -> bool:
+        """Tell whether a file in a compressed syntax gets new pixels, which are native."""
+        return PIXEL_DATA in self._modification.replacements and syntax not in NATIVE
 
     def _read_before(self, opened: EncodedDataset) -> Values:
         """Return those old values of a file that have to be known beforehand."""
@@ -136,13 +138,17 @@ class Rewriter:
     def _edit(self, data: bytes, syntax: str) -> Rewritten:
         from . import edit  # pydicom is large, and mostly not needed
 
-        self._check_pixels(syntax)
+        is_native = self._gets_native_pixels(syntax)
         dataset = edit.read_file(data)
         before = edit.values_of(dataset, _WANTED)
         new = self._new(before, implicit=False)
         edit.edit(dataset, self._rules, self._identity(before), new)
         after = before | edit.values_of(dataset, (SOP_CLASS_UID, SOP_INSTANCE_UID))
-        return _rewritten(after, syntax, edit.encode_dataset(dataset, syntax), len(data))
+        if is_native:
+            edit.remove(dataset, _OFFSET_TABLES)
+            syntax = EXPLICIT_LITTLE
+        encoded = edit.encode_dataset(dataset, syntax, as_read=not is_native)
+        return _rewritten(after, syntax, encoded, len(data))
 
     def _identity(self, before: Values) -> NewIdentity:
         """Return what is derived from the identifiers of a file."""

@@ -153,9 +153,7 @@ class Rules:
             del self.nested[tag]
 
     def _creates(self, tag: int, act: Act) -> bool:
-        return act in (Act.REPLACE, Act.MAP_PATIENT, Act.NAME_PATIENT) or (
-            tag in _MAPPINGS and act is _MAPPINGS[tag]
-        )
+        return act in (Act.REPLACE, Act.NAME_PATIENT) or (tag in _MAPPINGS and act is _MAPPINGS[tag])
 
 
 @cache

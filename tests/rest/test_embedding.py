@@ -71,9 +71,11 @@ def test_bad_content_is_refused(server: Server, value: str, status: int, code: i
     assert (reply.status, reply.json()["OrthancStatus"]) == (status, code)
 
 
-def test_pixels_of_a_compressed_file_cannot_be_replaced(server: Server) -> None:
+def test_compressed_file_becomes_a_native_one(server: Server) -> None:
     reply = modify(server, "PixelData", uri("image/png", png()), syntax="1.2.840.10008.1.2.5")
-    assert (reply.status, reply.json()["OrthancStatus"]) == (500, 2)
+    dataset = dcmread(BytesIO(reply.body))
+    assert dataset.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.1"
+    assert dataset.pixel_array.reshape(-1, 3).tolist() == [list(colour) for colour in COLOURS]
 
 
 def test_other_tags_keep_such_text(server: Server) -> None:

@@ -239,15 +239,21 @@ def test_each_of_several_uids_is_mapped() -> None:
 @pytest.mark.parametrize("syntax", SYNTAXES)
 def test_what_is_missing_is_made(syntax: str) -> None:
     dataset = make_dataset()
-    del dataset.PatientID
     del dataset.PatientName
 
     after = anonymize(dataset, syntax)
 
     assert after.PatientName == "Anonymized7"
     assert after.PatientIdentityRemoved == "YES"
-    assert len(after.PatientID) == 36
     assert after.file_meta.MediaStorageSOPInstanceUID == after.SOPInstanceUID
+
+
+def test_a_patient_without_an_identifier_gets_none() -> None:
+    dataset = make_dataset()
+    del dataset.PatientID
+
+    assert "PatientID" not in anonymize(dataset)
+    assert len(anonymize(make_dataset(patient_id="")).PatientID) == 36
 
 
 def test_an_empty_reference_stays_empty() -> None:

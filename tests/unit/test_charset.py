@@ -1,6 +1,6 @@
 import pytest
 
-from orthanc_trio.dicom.charset import ENCODINGS, charset_of, decode, default_charset, encoding_name
+from orthanc_trio.dicom.charset import ENCODINGS, charset_of, decode, default_charset, encode, encoding_name
 from orthanc_trio.model.errors import ParameterOutOfRange
 
 LATIN1 = default_charset("Latin1")
@@ -98,3 +98,25 @@ def test_undecodable_bytes_are_dropped_and_never_raise(name: str) -> None:
 
     assert text.encode()  # no lone surrogates
     assert "ABC" in text
+
+
+@pytest.mark.parametrize(
+    ("terms", "text", "encoded"),
+    [
+        ("", "é", b"\xe9"),
+        ("ISO_IR 100", "é日", b"\xe9"),
+        ("ISO_IR 192", "é日", b"\xc3\xa9\xe6\x97\xa5"),
+        ("ISO_IR 13", "ﾔﾏ", b"\xd4\xcf"),
+        ("\\ISO 2022 IR 87", "Yamada^Tarou=山田^太郎", b"Yamada^Tarou=\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B"),
+        ("\\ISO 2022 IR 87", "a山b\\é", b"a\x1b$B;3\x1b(Bb\\"),
+        ("ISO 2022 IR 13\\ISO 2022 IR 87", "ﾔﾏ=山", b"\xd4\xcf=\x1b$B;3\x1b(B"),
+        ("\\ISO 2022 IR 149", "Hong=洪^吉", b"Hong=\x1b$)C\xfb\xf3^\x1b$)C\xd1\xce"),
+        ("\\ISO 2022 IR 58", "张^小", b"\x1b$)A\xd5\xc5^\x1b$)A\xd0\xa1"),
+        ("ISO 2022 IR 100\\ISO 2022 IR 144", "ùЛùx", b"\xf9\x1b-L\xbb\x1b-A\xf9x"),
+    ],
+)
+def test_text_is_encoded_with_the_character_sets_of_the_file(terms: str, text: str, encoded: bytes) -> None:
+    charset = charset_of(terms.encode(), default_charset("Latin1"))
+
+    assert encode(text, charset) == encoded
+    assert decode(encoded, charset) == "".join(c for c in text if encode(c, charset))

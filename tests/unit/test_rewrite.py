@@ -13,11 +13,13 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    JPEG2000Lossless,
 )
 
 from orthanc_trio.dicom.difference import MAX_SHOWN_CHARACTERS, ChangeType, differences
 from orthanc_trio.dicom.identity import IdentityMap
 from orthanc_trio.dicom.modification_request import anonymization_of_body, modification_of_body
+from orthanc_trio.dicom.new_value import BINARY_PREFIX
 from orthanc_trio.dicom.parse import parse_instance
 from orthanc_trio.dicom.part10 import IMPLEMENTATION
 from orthanc_trio.dicom.rewrite import Rewriter, Rewritten
@@ -209,6 +211,23 @@ def test_the_same_file_gives_the_same_result() -> None:
     rewriter = Rewriter(anonymization_of_body({}), IdentityMap(KEY))
 
     assert rewriter.rewrite(data) == rewriter.rewrite(data)
+
+
+# Pixels ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("syntax", [*SYNTAXES, JPEG2000Lossless])
+def test_new_pixels_make_a_compressed_file_a_native_one(syntax: str) -> None:
+    before = make_dataset(StudyDescription="é", SpecificCharacterSet="ISO_IR 100")
+    before.ExtendedOffsetTable = before.ExtendedOffsetTableLengths = bytes(8)
+
+    after = modify(before, syntax, Replace={"PixelData": f"{BINARY_PREFIX}AQECAg=="})
+
+    assert after.PixelData == bytes((1, 1, 2, 2))
+    assert (after.Rows, after.StudyDescription) == (8, "é")
+    is_compressed = syntax == JPEG2000Lossless
+    assert after.file_meta.TransferSyntaxUID == (ExplicitVRLittleEndian if is_compressed else syntax)
+    assert ("ExtendedOffsetTable" in after) is not is_compressed
 
 
 # Differences ----------------------------------------------------------------------------------
