@@ -92,7 +92,7 @@ class ArchiveKind:
             **_size_content("UncompressedSize", found.size),
             **_size_content("ArchiveSize", 0),
             "Utf8": args.utf8,
-            **_transcoding_content(args),
+            **self._transcoding_content(args),
         }
         return content, found.plan
 
@@ -150,6 +150,10 @@ class ArchiveKind:
             return _done(context, args, after)
         new_plan = None if plan.is_whole else step.plan
         return Continue(after, after.next, len(step.plan.members) + 1, _content(after), new_plan)
+
+    def _transcoding_content(self, args: ArchiveArgs) -> dict[str, Any]:
+        wish = self._transcoding(args)
+        return {} if wish is None else {"Transcode": wish.syntax, "LossyQuality": wish.quality}
 
     def _transcoding(self, args: ArchiveArgs) -> Transcoding | None:
         if args.transcode is None:
@@ -226,11 +230,6 @@ class _EarlyPlans:
 
 def _size_content(key: str, size: int) -> dict[str, Any]:
     return {key: str(size), f"{key}MB": size // _MEGABYTE}
-
-
-def _transcoding_content(args: ArchiveArgs) -> dict[str, Any]:
-    wishes = {"Transcode": args.transcode, "LossyQuality": args.lossy_quality}
-    return {key: value for key, value in wishes.items() if value is not None}
 
 
 def _content(cursor: ArchiveCursor) -> dict[str, Any]:

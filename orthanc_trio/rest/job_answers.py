@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from ..model.error_code import ErrorCode
-from ..model.errors import BadRequest, InexistentItem, OrthancError, ParameterOutOfRange
+from ..model.errors import BadParameterType, BadRequest, InexistentItem, OrthancError, ParameterOutOfRange
 from ..model.event import Event, JobEvent
 from ..model.job import JobFault, JobRecord, JobState, RetryPolicy, SubmitOptions
 from ..services.context import ServerContext
@@ -43,7 +43,7 @@ def job_options(request: Request, body: Any) -> JobOptions:
         is_asynchronous = not fields.boolean("Synchronous", True)
     else:
         is_asynchronous = fields.boolean("Asynchronous", False)
-    priority = fields.integer("Priority", 0)
+    priority = _priority(fields)
     unique_key = _unique_key(request, fields)
     submit = SubmitOptions(
         priority=priority,
@@ -66,6 +66,13 @@ def request_digest(request: Request, body: Any) -> str:
         body = {name: value for name, value in body.items() if name != _KEY_MEMBER}
     canonical = msgspec.json.encode([request.method, request.path, body], order="sorted")
     return hashlib.sha256(canonical).hexdigest()
+
+
+def _priority(fields: Fields) -> int:
+    priority = fields.integer("Priority", 0)
+    if not -(2**63) <= priority < 2**31:
+        raise BadParameterType("Value too large to fit in an integer in field 'Priority'")
+    return priority
 
 
 def _timeout_s(fields: Fields) -> float:

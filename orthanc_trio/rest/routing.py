@@ -174,15 +174,21 @@ class Router:
         return node.leaf, tuple(names)
 
     def match(self, method: str, path: str) -> Match | WrongMethod | None:
-        """Find the route of a normalised path; None if no pattern fits it."""
+        """Find the route of a normalised path; None if no pattern fits it.
+
+        A pattern with more parameters serves a method that the better one lacks.
+        """
         values: list[str] = []
-        leaf = self._static.get(path) or _find(self._root, components(path), 0, values)
+        leaf = self._static.get(path) or _find(self._root, components(path), values)
         if leaf is None:
             return None
-        found = leaf.routes.get(method)
-        if found is None:
-            return leaf.wrong_method()
-        route, names = found
+        if method not in leaf.routes:
+            values.clear()
+            other = _find(self._root, components(path), values, method=method)
+            if other is None:
+                return leaf.wrong_method()
+            leaf = other
+        route, names = leaf.routes[method]
         return Match(route, dict(zip(names, values, strict=True)) if names else _NOTHING)
 
 
@@ -194,21 +200,29 @@ def components(path: str) -> list[str]:
     return [part for part in path.split("/") if part]
 
 
-def _find(node: _Node, parts: list[str], depth: int, values: list[str]) -> _Leaf | None:
+def _find(
+    node: _Node, parts: list[str], values: list[str], depth: int = 0, *, method: str | None = None
+) -> _Leaf | None:
+    """Return the best leaf, of those that have a route of `method` (None: any); append its parameters."""
     if depth == len(parts):
-        return node.leaf
+        return node.leaf if _serves(node.leaf, method) else None
     part = parts[depth]
     child = node.words.get(part)
-    if child is not None and (leaf := _find(child, parts, depth + 1, values)) is not None:
+    if child is not None and (leaf := _find(child, parts, values, depth + 1, method=method)) is not None:
         return leaf
     if node.parameter is not None:
         values.append(part)
-        if (leaf := _find(node.parameter, parts, depth + 1, values)) is not None:
+        if (leaf := _find(node.parameter, parts, values, depth + 1, method=method)) is not None:
             return leaf
         values.pop()
-    if node.rest is not None:
-        values.append("/".join(parts[depth:]))
+    if node.rest is None or not _serves(node.rest, method):
+        return None
+    values.append("/".join(parts[depth:]))
     return node.rest
+
+
+def _serves(leaf: _Leaf | None, method: str | None) -> bool:
+    return leaf is not None and (method is None or method in leaf.routes)
 
 
 def quart_rule(pattern: str) -> str:

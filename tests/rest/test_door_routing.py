@@ -30,6 +30,14 @@ def test_words_win_over_parameters_and_parameters_over_the_rest() -> None:
     assert found(table, "GET", "/a/b/d/e") == ("/a/{rest:path}", {"rest": "b/d/e"})
 
 
+def test_a_method_that_the_word_lacks_is_that_of_the_parameter() -> None:
+    table = router("POST /jobs/{id}/cancel", "GET /jobs/{job}/{key}", "GET /a/b", "PUT /a/{rest:path}")
+    assert found(table, "POST", "/jobs/1/cancel") == ("/jobs/{id}/cancel", {"id": "1"})
+    assert found(table, "GET", "/jobs/1/cancel") == ("/jobs/{job}/{key}", {"job": "1", "key": "cancel"})
+    assert found(table, "PUT", "/a/b") == ("/a/{rest:path}", {"rest": "b"})
+    assert table.match("DELETE", "/jobs/1/cancel") == WrongMethod(("POST",))
+
+
 def test_the_names_of_parameters_are_those_of_the_route() -> None:
     table = router("GET /jobs/{id}", "POST /jobs/{job}/cancel", "GET /jobs/{id}/{key}")
     assert found(table, "GET", "/jobs/1") == ("/jobs/{id}", {"id": "1"})
