@@ -59,6 +59,7 @@ class Dictionary:
         self._vendors = _vendors_entries if knows_vendors else _no_entries
         self._own: set[tuple[str, int]] = set()
         self._numbers: dict[str, int] = {}
+        self._by_number: dict[int, Entry] = {}
         self._blocks: dict[tuple[str, int, int], Entry] = {}
         self._plain: dict[int, Entry] = {}
         for tag in own:
@@ -84,6 +85,11 @@ class Dictionary:
             raise UnknownDicomTag(text)
         return tag
 
+    def likely_entry(self, tag: int) -> Entry:
+        """Return what is known of a tag where nobody knows its creator: the configuration has one for it."""
+        entry: Entry = self.entry_of(tag)
+        return self._by_number.get(tag, entry) if entry is UNKNOWN else entry
+
     def _add(self, tag: OwnTag) -> None:
         if self._knows(tag):
             raise AlreadyExistingTag(
@@ -97,6 +103,7 @@ class Dictionary:
         else:
             self._plain[tag.number] = entry
         self._numbers.setdefault(tag.name, tag.number)
+        self._by_number.setdefault(tag.number, entry)
 
     def _knows(self, tag: OwnTag) -> bool:
         if (tag.creator, tag.number) in self._own:

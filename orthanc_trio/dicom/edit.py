@@ -37,7 +37,7 @@ def read_file(data: bytes) -> FileDataset:
     return dcmread(BytesIO(data), force=True)
 
 
-def encode_dataset(dataset: FileDataset, syntax: str, *, as_read: bool) -> bytes:
+def encode_dataset(dataset: FileDataset, syntax: str, dictionary: Dictionary, *, as_read: bool) -> bytes:
     """Return a dataset in the transfer syntax `syntax`, without meta information.
 
     If `as_read` it stays in the encoding that it was read in, which may be another than the syntax says.
@@ -45,7 +45,7 @@ def encode_dataset(dataset: FileDataset, syntax: str, *, as_read: bool) -> bytes
     """
     implicit, little = dataset.original_encoding if as_read else (False, True)
     target = TransferSyntax(syntax, Coding.OTHER, is_implicit=bool(implicit), is_little_endian=bool(little))
-    reencode(dataset, target)
+    reencode(dataset, target, dictionary)
     # Of another character set only what is new is written; pydicom is not to decode the rest.
     dataset.set_original_encoding(implicit, little, dataset._character_set)
     file = DicomBytesIO()

@@ -7,11 +7,12 @@ character set. Source: PS3.5 §7.1, §7.3 and Annex A.
 from typing import Final
 
 import numpy as np
-from pydicom.datadict import dictionary_VR, private_dictionary_VR
+from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
+from .dictionary import STANDARD, Dictionary
 from .transfer_syntax import TransferSyntax
 
 _BLOCK_MASK = 0xFFFF0000
@@ -23,12 +24,14 @@ _WORD_BYTES: Final = (
 _SIGNED_OR_NOT = ("US or SS", "US or SS or OW")
 
 
-def reencode(dataset: Dataset, target: TransferSyntax) -> None:
+def reencode(dataset: Dataset, target: TransferSyntax, dictionary: Dictionary = STANDARD) -> None:
     """Prepare a dataset that was read from a file for being written in the encoding of `target`.
 
-    What was decoded already is left to pydicom. Raises what it raises for a value that it cannot read.
+    `dictionary` knows the VRs that are not written. What was decoded already is left to pydicom. Raises what
+    it raises for a value that it cannot read.
     """
-    _Reencoder(target, is_signed=dataset.get("PixelRepresentation", 0) == 1).convert(dataset)
+    is_signed = dataset.get("PixelRepresentation", 0) == 1
+    _Reencoder(target, dictionary, is_signed=is_signed).convert(dataset)
 
 
 def item_of(dataset: Dataset, tag: int) -> DataElement | RawDataElement:
@@ -37,8 +40,9 @@ def item_of(dataset: Dataset, tag: int) -> DataElement | RawDataElement:
 
 
 class _Reencoder:
-    def __init__(self, target: TransferSyntax, *, is_signed: bool) -> None:
+    def __init__(self, target: TransferSyntax, dictionary: Dictionary, *, is_signed: bool) -> None:
         self._target = target
+        self._dictionary = dictionary
         self._is_signed = is_signed
 
     def convert(self, dataset: Dataset) -> None:
@@ -60,7 +64,7 @@ class _Reencoder:
         return read_as == (self._target.is_implicit, self._target.is_little_endian)
 
     def _vr(self, dataset: Dataset, tag: BaseTag) -> str:
-        vr = _known_vr(dataset, tag)
+        vr = _known_vr(dataset, tag, self._dictionary)
         if vr in _SIGNED_OR_NOT:
             return "SS" if self._is_signed else "US"
         return "OW" if vr in ("OB or OW", "US or OW") else vr
@@ -75,16 +79,15 @@ class _Reencoder:
         )
 
 
-def _known_vr(dataset: Dataset, tag: BaseTag) -> str:
-    try:
-        if not tag.is_private:
-            return dictionary_VR(tag)
-        if tag.is_private_creator:
-            return "LO"
+def _known_vr(dataset: Dataset, tag: BaseTag, dictionary: Dictionary) -> str:
+    if tag.is_private:
         creator = dataset.get(tag & _BLOCK_MASK | tag.element >> 8)
-        return private_dictionary_VR(tag, str(creator.value)) if creator is not None else "UN"
+        name = "" if creator is None else str(creator.value).strip()
+        return dictionary.entry_of(int(tag), name).vr.decode()
+    try:
+        return dictionary_VR(tag)
     except KeyError:
-        return "UN"
+        return dictionary.entry_of(int(tag)).vr.decode()
 
 
 def swap_bytes(data: bytes, word: int) -> bytes:

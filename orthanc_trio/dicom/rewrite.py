@@ -147,7 +147,7 @@ class Rewriter:
         if is_native:
             edit.remove(dataset, _OFFSET_TABLES)
             syntax = EXPLICIT_LITTLE
-        encoded = edit.encode_dataset(dataset, syntax, as_read=not is_native)
+        encoded = edit.encode_dataset(dataset, syntax, self._rules.dictionary, as_read=not is_native)
         return _rewritten(after, syntax, encoded, len(data))
 
     def _identity(self, before: Values) -> NewIdentity:

@@ -78,7 +78,7 @@ class Naming(Struct, frozen=True):
 
     def tag(self, tag: str) -> str:
         """Return the name of `gggg,eeee`."""
-        return _NAMES.get(tag) or self.dictionary.entry_of(int(tag[:4] + tag[5:], 16)).name
+        return _NAMES.get(tag) or self.dictionary.likely_entry(int(tag[:4] + tag[5:], 16)).name
 
 
 def tag_format(request: Request) -> str:

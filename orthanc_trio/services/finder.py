@@ -107,7 +107,7 @@ class Finder:
         is_vain = False
         for number, text in tags:
             tag = tag_text(number)
-            criterion = criterion_of(text, self._dictionary.entry_of(number).vr, tag)
+            criterion = criterion_of(text, self._dictionary.likely_entry(number).vr, tag)
             if criterion is None:
                 continue
             known = COMPUTED.get(tag)

@@ -63,6 +63,9 @@ def test_example_of_the_book_with_private_tags(server: Server) -> None:
     assert server.get(f"/instances/{id}/content/MyPrivateXMLTag").body == b"<a/>"
     assert server.get(f"/instances/{id}/tags?short&ignore-length=MyPrivateXMLTag").status == 200
     assert file_of(server, id)[0x0405, 0x1001].VR == "ST"
+    query = {"Level": "Instance", "Query": {"MyPrivateXMLTag": "<a*"}, "Expand": True}
+    [found] = server.post("/tools/find", query | {"RequestedTags": ["MyPrivateXMLTag"]}).json()
+    assert (found["ID"], found["RequestedTags"]) == (id, {"MyPrivateXMLTag": "<a/>"})
 
 
 @pytest.mark.parametrize("document", [PDF, PDF + b"x", PDF + b"\0", PDF[:-1], b"%PDF-1.4"])

@@ -39,6 +39,13 @@ def test_own_private_tag_is_named_and_found() -> None:
     assert known.entry_of(0x04050010) == ("PrivateCreator", b"LO")
 
 
+def test_own_private_tag_is_known_where_its_creator_is_not() -> None:
+    known = made_of(BOOK)
+    assert known.likely_entry(0x04051001) == ("MyPrivateXMLTag", b"ST")
+    assert known.likely_entry(0x00100010).name == "PatientName"
+    assert known.likely_entry(0x04091001) is UNKNOWN
+
+
 def test_entry_without_creator_matches_where_none_applies() -> None:
     known = made_of({"0407,1001": ["DS", "Plain"], "0412,1001": ["LO", "Even", 1, 0]})
     assert known.entry_of(0x04071001) == ("Plain", b"DS")
