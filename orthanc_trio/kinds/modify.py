@@ -17,7 +17,8 @@ from ..jobs.kind import JobKind, StepContext
 from ..model.errors import UnknownResource
 from ..model.job import Continue, Done
 from ..model.resource import Metadata, ResourceLevel
-from ..services.rewriting import Outcome, Recipe, Rewriting, RewritingServices
+from ..services.rewriting import Outcome, Recipe, Rewriting, RewritingServices, Source
+from ..services.rewriting_preview import preview, preview_json
 from .bundle import KindServices
 from .modify_args import ModifyArgs, ModifyCursor
 from .modify_content import (
@@ -30,7 +31,7 @@ from .modify_content import (
 from .modify_rules import check_in_place, check_patient
 from .rewriting_log import RewritingLog
 from .rewriting_plan import RewritingPlan, plan_rewriting, without
-from .rewriting_step import delete_all, rewrite_some
+from .rewriting_step import delete_all, load_sources, rewrite_some
 
 __all__ = ["make_kinds", "ModifyKind", "ModifyArgs"]
 
@@ -39,6 +40,7 @@ T = TypeVar("T")
 NAME: Final = "ResourceModification"
 _LOG: Final = "results"
 _RUNS: Final = 64
+_PREVIEWS: Final = 50
 _DELETIONS_OF_STEP: Final = 512
 _FACTS_AT_ONCE: Final = 512
 _SECONDARY_CAPTURE: Final = "1.2.840.10008.5.1.4.1.1.7."
@@ -127,6 +129,8 @@ class ModifyKind:
         Safe to repeat and to cancel. Raises what the first source that fails raises, unless the job is
         permissive, and as `Rewriting.store`.
         """
+        if args.is_dry_run:
+            return Done(await self._preview(context, args, plan))
         if cursor.next == plan.total:
             return await self._conclude(context, args, plan, cursor)
         run = self._run(context, args)
@@ -137,6 +141,27 @@ class ModifyKind:
             self._runs.pop(context.job_id, None)
             return Done(content)
         return Continue(cursor, cursor.next, plan.total + (not args.keeps_source), content)
+
+    async def _preview(self, context: Context, args: ModifyArgs, plan: RewritingPlan) -> dict[str, Any]:
+        """Return what would become of some sources. Raises the first error, unless the job is permissive."""
+        samples = plan.samples(_PREVIEWS)
+        sources = [
+            source
+            for source in await self._index.read(lambda tx: load_sources(tx, samples))
+            if isinstance(source, Source)
+        ]
+        previews = await preview(
+            self._services.storage,
+            context.in_worker,
+            self._recipe(args),
+            self._services.present_options,
+            sources,
+            threads=self._threads,
+        )
+        errors = [one.error for one in previews if one.error is not None]
+        if errors and not args.is_permissive:
+            raise errors[0]
+        return preview_json(previews, self._services.options.dictionary)
 
     async def _conclude(
         self, context: Context, args: ModifyArgs, plan: RewritingPlan, cursor: ModifyCursor
@@ -184,8 +209,13 @@ class ModifyKind:
         return known
 
     def _begin(self, context: Context, args: ModifyArgs) -> _Run:
+        log = self._log(context, args)
+        note = log.note if args.needs_log else None
+        return _Run(self._services.begin(self._recipe(args), context.in_worker, note), log)
+
+    def _recipe(self, args: ModifyArgs) -> Recipe:
         modification = args.modification
-        recipe = Recipe(
+        return Recipe(
             modification=modification,
             key=self._services.key(modification, args.key),
             origin=args.origin,
@@ -193,9 +223,6 @@ class ModifyKind:
             keeps_labels=args.keeps_labels,
             transcoding=args.transcoding,
         )
-        log = self._log(context, args)
-        note = log.note if args.needs_log else None
-        return _Run(self._services.begin(recipe, context.in_worker, note), log)
 
     def _log(self, context: Context, args: ModifyArgs) -> RewritingLog:
         return RewritingLog(context.output_path(_LOG), is_durable=args.is_atomic)

@@ -30,6 +30,8 @@ class ModifyArgs(Struct, frozen=True, kw_only=True, omit_defaults=True):
     is_atomic: bool = False
     """Whether a job that fails or is cancelled takes back what it has stored."""
     removes_secondary_captures: bool = False
+    is_dry_run: bool = False
+    """Whether the job stores nothing and shows what it would do."""
 
     @property
     def needs_log(self) -> bool:

@@ -48,6 +48,15 @@ class RewritingPlan(Struct, frozen=True):
             start = max(0, start - len(series.instances))
         return page
 
+    def samples(self, count: int) -> list[ResourceIds]:
+        """Return up to `count` sources that tell most: the first of each series, then the others."""
+        firsts = [
+            ResourceIds(one.patient, one.study, one.series, one.instances[0]) for one in self.series[:count]
+        ]
+        chosen = {ids.instance for ids in firsts}
+        others = (ids for ids in self.page(0, 2 * count) if ids.instance not in chosen)
+        return (firsts + list(others))[:count]
+
 
 def plan_rewriting(tx: ReadTransaction, resources: Iterable[str]) -> RewritingPlan:
     """List the instances at or below `resources`, each once. Raises UnknownResource."""

@@ -31,7 +31,7 @@ async def rewrite_some(
     Safe to repeat and to cancel. Raises as `Rewriting.store`, possibly in a group.
     """
     page = plan.page(start, _STEP_INSTANCES)
-    sources = await index.read(lambda tx: _load(tx, page))
+    sources = await index.read(lambda tx: load_sources(tx, page))
     batches = _bounded(cut(sources))
     done: dict[int, list[Outcome]] = {}
 
@@ -72,7 +72,7 @@ def _vanished(source: ResourceIds) -> InexistentItem:
     return InexistentItem(f"This instance was deleted before it could be modified: {source.instance}")
 
 
-def _load(tx: ReadTransaction, page: Sequence[ResourceIds]) -> list[Source | ResourceIds]:
+def load_sources(tx: ReadTransaction, page: Sequence[ResourceIds]) -> list[Source | ResourceIds]:
     """Look up the files, which may be others than when the job began; what is gone stays without one."""
     files = {leaf.id: leaf.attachment for leaf in tx.leaves([ids.instance for ids in page])}
     return [Source(ids, files[ids.instance]) if ids.instance in files else ids for ids in page]

@@ -109,8 +109,12 @@ class RewritingServices(Struct, frozen=True, kw_only=True):
 
     def begin(self, recipe: Recipe, in_worker: InWorker, note: Note | None = None) -> "Rewriting":
         """Return what rewrites and stores by a recipe."""
-        options = replace(self.options, default_encoding=self.switches.default_encoding.value)
-        return Rewriting(self.ingest, self.storage, in_worker, recipe, options, note=note)
+        return Rewriting(self.ingest, self.storage, in_worker, recipe, self.present_options, note=note)
+
+    @property
+    def present_options(self) -> RewritingOptions:
+        """The options as they are now."""
+        return replace(self.options, default_encoding=self.switches.default_encoding.value)
 
     def key(self, modification: Modification, job_key: bytes) -> bytes:
         """Return the secret of the identities: of a pseudonym, or else of the job. Raises InexistentItem."""

@@ -294,6 +294,44 @@ async def test_a_log_that_was_lost_makes_the_job_start_over(tmp_path: Path) -> N
         assert len((await rig.run(args))["Resources"]) == 6
 
 
+async def test_a_dry_run_tells_what_would_be_done_and_stores_nothing(tmp_path: Path) -> None:
+    async with opened(tmp_path) as rig:
+        await rig.upload(*make_series(60), *make_series(1, series=2))
+        before = await rig.ids(INSTANCE)
+        args = modification(
+            await rig.ids(STUDY), STUDY, {"Replace": {"PatientName": "New"}, "Remove": ["AccessionNumber"]}
+        )
+        content = await rig.run(msgspec.structs.replace(args, is_dry_run=True))
+        assert await rig.ids(INSTANCE) == before
+        assert content["InstancesCount"] == 61
+        assert len(content["Differences"]) == 50
+        changes = {one["Path"]: one for one in content["Differences"][0]["Changes"]}
+        assert changes["0010,0010"] == {
+            "Path": "0010,0010",
+            "Name": "PatientName",
+            "Type": "Changed",
+            "Old": "Doe^Jane",
+            "New": "New",
+        }
+        assert changes["0008,0050"]["Type"] == "Removed"
+        uids = changes["0020,000d"]
+        assert content["UIDs"][uids["Old"]] == uids["New"]
+        real = await rig.run(args)
+        [study] = [one for one in await rig.services.facts(STUDY) if one.id == real["ID"]]
+        assert study.tags["0020,000d"] == uids["New"]
+
+
+async def test_a_dry_run_fails_as_the_job_would(tmp_path: Path) -> None:
+    async with opened(tmp_path) as rig:
+        await rig.upload(make_instance())
+        args = modification(await rig.ids(STUDY), STUDY, {"Replace": {"Rows": "abc"}}, is_dry_run=True)
+        with pytest.raises(Exception, match="out-of-range"):
+            await rig.run(args)
+        permissive = msgspec.structs.replace(args, is_permissive=True)
+        [difference] = (await rig.run(permissive))["Differences"]
+        assert "out-of-range" in difference["Error"]
+
+
 async def test_secondary_captures_are_left_out_on_request(tmp_path: Path) -> None:
     async with opened(tmp_path) as rig:
         capture = make_instance(instance=2, SOPClassUID=SECONDARY_CAPTURE)

@@ -17,10 +17,11 @@ from ...services.context import ServerContext
 from ...services.embedded import with_embedded
 from ...services.ingest import Origin, OriginName, ResourceIds
 from ...services.rewriting import Recipe, Source, Transcoding
+from ...services.rewriting_preview import preview, preview_json
 from ..fields import Fields, decode_json
 from ..job_answers import job_options, run_and_answer
 from ..routing import Routes
-from ..wire import Answer, AnyAnswer, FileAnswer, Request
+from ..wire import Answer, AnyAnswer, FileAnswer, Request, json_answer
 
 _DICOM: Final = "application/dicom"
 _KEY_BYTES: Final = 32
@@ -109,15 +110,18 @@ async def _make_file(
     if description is None or description.facts.dicom is None:
         raise UnknownResource
     file = description.facts.dicom
-    modification = await with_patient_name(context.index, modification)
+    is_dry_run = fields.boolean("DryRun", False)
+    modification = await with_patient_name(context.index, modification, is_dry_run=is_dry_run)
     recipe = Recipe(
         modification=modification,
         key=context.rewriting.key(modification, secrets.token_bytes(_KEY_BYTES)),
         origin=_origin(request),
         transcoding=transcoding,
     )
-    rewriting = context.rewriting.begin(recipe, context.workers.run)
-    head, offset = await rewriting.make(Source(ResourceIds("", "", "", id), file))
+    source = Source(ResourceIds("", "", "", id), file)
+    if is_dry_run:
+        return await _answer_preview(context, recipe, source)
+    head, offset = await context.rewriting.begin(recipe, context.workers.run).make(source)
     if offset is None:
         return Answer(body=head, media_type=_DICOM)
     content = await _open(context, id, file)
@@ -126,6 +130,16 @@ async def _make_file(
     descriptor, start = content
     size = max(0, file.uncompressed_size - offset)
     return FileAnswer(descriptor=descriptor, offset=start + offset, size=size, prefix=head, media_type=_DICOM)
+
+
+async def _answer_preview(context: ServerContext, recipe: Recipe, source: Source) -> Answer:
+    """Answer what would become of one instance."""
+    options = context.rewriting.present_options
+    previews = await preview(context.storage, context.workers.run, recipe, options, [source], threads=1)
+    [error] = [one.error for one in previews]
+    if error is not None:
+        raise error
+    return json_answer(preview_json(previews, context.dictionary))
 
 
 async def _open(context: ServerContext, id: str, file: Attachment) -> tuple[int, int] | bytes:
@@ -145,8 +159,9 @@ async def _run(
 ) -> AnyAnswer:
     """Submit the job, and wait for it unless the caller does not."""
     options, fields = job_options(request, body), Fields(body)
+    is_dry_run = fields.boolean("DryRun", False)
     args = ModifyArgs(
-        modification=await with_patient_name(context.index, modification),
+        modification=await with_patient_name(context.index, modification, is_dry_run=is_dry_run),
         resources=resources,
         key=secrets.token_bytes(_KEY_BYTES),
         origin=_origin(request),
@@ -157,6 +172,7 @@ async def _run(
         transcoding=_transcoding(context, fields, BadFileFormat, "Unknown transfer syntax UID"),
         is_atomic=fields.boolean("Atomic", False),
         removes_secondary_captures=fields.boolean("RemoveSecondaryCaptures", False),
+        is_dry_run=is_dry_run,
     )
     return await run_and_answer(context, NAME, args, options)
 
