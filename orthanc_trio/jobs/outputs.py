@@ -7,7 +7,8 @@ A file is named by its job (the first 36 characters) and its key. No event depen
 import logging
 import os
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -31,6 +32,10 @@ _logger = logging.getLogger(__name__)
 def job_of(file: str) -> str:
     """Return the id of the job that owns an output file."""
     return file[:_JOB_ID_LENGTH]
+
+
+def _last_use(record: JobRecord, uses: Mapping[str, float]) -> float:
+    return max(uses.get(output.file, record.changed.timestamp()) for output in record.outputs)
 
 
 class Outputs:
@@ -120,7 +125,8 @@ class Outputs:
         and that are not there any more, and those of them that would be kept but never came to the disk.
         Raises CannotWriteFile.
         """
-        present = set(await self._in_thread(self._list))
+        uses = await self._in_thread(self._list)
+        present = set(uses)
         unfinished: set[str] = set()
         finished: list[JobRecord] = []
         for record in records:
@@ -128,7 +134,7 @@ class Outputs:
                 unfinished.add(record.id)
             elif record.outputs:
                 finished.append(record)
-        finished.sort(key=lambda record: record.changed)
+        finished.sort(key=lambda record: _last_use(record, uses))
         named = [output.file for record in finished for output in record.outputs]
         latest = [
             output
@@ -178,18 +184,22 @@ class Outputs:
     async def _in_thread(self, function: Callable[[], T]) -> T:
         return await trio.to_thread.run_sync(function, limiter=self._limiter)
 
-    def _list(self) -> list[str]:
+    def _list(self) -> dict[str, float]:
+        """Return when each file of the folder was written or used last, in seconds since 1970."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            return os.listdir(self._folder)
+            return {entry.name: entry.stat().st_mtime for entry in os.scandir(self._folder)}
         except OSError as exc:
             raise CannotWriteFile("The folder of the outputs of jobs cannot be used") from exc
 
     def _open(self, file: str) -> int | None:
         try:
-            return os.open(self._folder / file, os.O_RDONLY)
+            descriptor = os.open(self._folder / file, os.O_RDONLY)
         except OSError:
             return None
+        with suppress(OSError):
+            os.utime(descriptor)  # so that the next process knows which one was used last
+        return descriptor
 
     def _broken(self, outputs: Iterable[JobOutput]) -> set[str]:
         """Return the small files that are not what they were when their jobs ended."""

@@ -124,8 +124,10 @@ async def test_a_start_tells_which_outputs_are_gone_or_too_many(tmp_path: Path) 
         )
         for number, id in enumerate(IDS)
     ]
-    for id in IDS[:3]:
-        (tmp_path / f"{id}.archive").write_bytes(b"x")
+    for record in records[:3]:
+        path = tmp_path / f"{record.id}.archive"
+        path.write_bytes(b"x")
+        os.utime(path, (record.changed.timestamp(),) * 2)
     outputs = Outputs(tmp_path, max_files=2)
     assert await outputs.restore(records) == ({f"{IDS[3]}.archive", f"{IDS[2]}.archive"}, set())
 

@@ -61,31 +61,31 @@ def _answer(verdict: Verdict, request: Request) -> Answer:
     return _ACCEPTED
 
 
-@routes.post("/jobs/{id}/cancel")
+@routes.post("/jobs/{id}/cancel", hot=True)
 async def cancel_job(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
     """Cancel a job; one that has ended stays as it is."""
     return _answer(await context.jobs.cancel(id), request)
 
 
-@routes.post("/jobs/{id}/pause")
+@routes.post("/jobs/{id}/pause", hot=True)
 async def pause_job(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
     """Pause a job at its next boundary; one that has ended stays as it is."""
     return _answer(await context.jobs.pause(id), request)
 
 
-@routes.post("/jobs/{id}/resume")
+@routes.post("/jobs/{id}/resume", hot=True)
 async def resume_job(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
     """Put a paused job back into the queue."""
     return _answer(await context.jobs.resume(id), request)
 
 
-@routes.post("/jobs/{id}/resubmit")
+@routes.post("/jobs/{id}/resubmit", hot=True)
 async def resubmit_job(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
     """Run a failed job again from its start, or one that waits for a retry at once."""
     return _answer(await context.jobs.resubmit(id), request)
 
 
-@routes.delete("/jobs/{id}")
+@routes.delete("/jobs/{id}", hot=True)
 async def delete_job(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
     """Remove a job that has ended, with its outputs."""
     if not await context.jobs.delete(id):
@@ -93,7 +93,7 @@ async def delete_job(context: ServerContext, request: Request, *, id: str) -> An
     return text_answer()
 
 
-@routes.get("/jobs/{id}/{key}")
+@routes.get("/jobs/{id}/{key}", hot=True)
 @routes.head("/jobs/{id}/{key}")
 async def get_output(context: ServerContext, request: Request, *, id: str, key: str) -> AnyAnswer:
     """Answer a file that a job left, or the part that is asked for; as `events` the news of the job."""
@@ -116,7 +116,7 @@ async def get_output(context: ServerContext, request: Request, *, id: str, key: 
     return ranged(whole, request, entity_tag(record.id, completed_us, output.size_bytes))
 
 
-@routes.delete("/jobs/{id}/{key}")
+@routes.delete("/jobs/{id}/{key}", hot=True)
 async def delete_output(context: ServerContext, request: Request, *, id: str, key: str) -> AnyAnswer:
     """Remove a file that a job left; the job stays."""
     if not await context.jobs.delete_output(id, key):
