@@ -1,9 +1,12 @@
 """Question: how fast are stored files read back through `/instances/{id}/file`?
 
 A server may keep in memory what was stored last, so that file is asked for first, and then all in turn.
+`download/compressed` asks for files that are stored compressed (`StorageCompression`), as they were before.
 """
 
 import zlib
+from collections.abc import Mapping
+from typing import Any
 
 from .data import Data
 from .failure import require
@@ -21,14 +24,17 @@ def _prepare(server: Server, data: Data) -> list[str]:
     return [f"/instances/{id}/file" for id in ids]
 
 
-def _measure(server: Server, data: Data, paths: list[str]) -> list[Sample]:
-    samples = [
-        _sample(server, data, label, chosen, connections)
-        for label, chosen in (("the file stored last", paths[-1:]), ("all files in turn", paths))
-        for connections in _CONNECTIONS
-    ]
-    _check(server, data, paths)
-    return samples
+def _question(name: str, form: str, settings: Mapping[str, Any]) -> Question:
+    def measure(server: Server, data: Data, paths: list[str]) -> list[Sample]:
+        samples = [
+            _sample(server, data, f"{label}{form}", chosen, connections)
+            for label, chosen in (("the file stored last", paths[-1:]), ("all files in turn", paths))
+            for connections in _CONNECTIONS
+        ]
+        _check(server, data, paths)
+        return samples
+
+    return Question(name=name, prepare=_prepare, measure=measure, settings=settings, fresh=True)
 
 
 def _sample(server: Server, data: Data, label: str, paths: list[str], connections: int) -> Sample:
@@ -45,4 +51,7 @@ def _check(server: Server, data: Data, paths: list[str]) -> None:
     require(crcs == data.ct.crcs, "the downloaded files are not those that were stored")
 
 
-QUESTIONS = [Question(name="download", prepare=_prepare, measure=_measure, fresh=True)]
+QUESTIONS = [
+    _question("download", "", {}),
+    _question("download/compressed", ", stored compressed", {"StorageCompression": True}),
+]

@@ -12,9 +12,10 @@ _WARM_UP = 10
 _EVERY_CHECKED = 50
 
 
-def _case(name: str, connections: int, *, sync: bool) -> Question:
+def _case(name: str, connections: int, *, sync: bool, is_compressed: bool = False) -> Question:
     durability = "fsync" if sync else "no fsync"
-    label = f"upload {name}, {on_connections(connections)}, {durability}"
+    form = ", stored compressed" if is_compressed else ""
+    label = f"upload {name}, {on_connections(connections)}, {durability}{form}"
 
     def measure(server: Server, data: Data, _prepared: Any) -> list[Sample]:
         instances: Instances = getattr(data, name)
@@ -30,10 +31,10 @@ def _case(name: str, connections: int, *, sync: bool) -> Question:
         ]
 
     return Question(
-        name=f"upload/{name}/{connections}/{'sync' if sync else 'nosync'}",
+        name=f"upload/{name}/{connections}/{'sync' if sync else 'nosync'}{'/compressed' * is_compressed}",
         prepare=lambda server, data: upload(server, getattr(data, name).files[:_WARM_UP], 1),
         measure=measure,
-        settings={"SyncStorageArea": sync},
+        settings={"SyncStorageArea": sync, "StorageCompression": is_compressed},
         fresh=True,
     )
 
@@ -54,4 +55,4 @@ QUESTIONS = [
     for name in ("ct", "small")
     for sync in (True, False)
     for connections in (1, 4, 8)
-]
+] + [_case("ct", 4, sync=True, is_compressed=True)]

@@ -53,10 +53,10 @@ class FindQuestion(Struct, frozen=True):
     """None for identifiers alone."""
 
 
-def read_object(body: bytes) -> dict[str, Any]:
+def read_object(body: bytes, most_bytes: int = MAX_BODY_BYTES) -> dict[str, Any]:
     """Return the members of a body. Raises BadRequest if it is no JSON object, or too large."""
-    if len(body) > MAX_BODY_BYTES:
-        raise BadRequest(f"The body has more than {MAX_BODY_BYTES} bytes")
+    if len(body) > most_bytes:
+        raise BadRequest(f"The body has more than {most_bytes} bytes")
     members = decode_json(body, BadRequest(_NOT_AN_OBJECT))
     if not isinstance(members, dict):
         raise BadRequest(_NOT_AN_OBJECT)

@@ -9,6 +9,9 @@ from ..find_body import level_of, read_object
 from ..routing import Routes
 from ..wire import AnyAnswer, Request, text_answer
 
+_MAX_BODY_BYTES = 64 << 20
+"""More than a million identifiers."""
+
 routes = Routes()
 
 
@@ -18,7 +21,7 @@ async def bulk_delete(context: ServerContext, request: Request) -> AnyAnswer:
 
     Those that do not exist are passed over. Nothing is deleted if one of them is malformed.
     """
-    listed = read_object(await request.body()).get("Resources")
+    listed = read_object(await request.body(), _MAX_BODY_BYTES).get("Resources")
     if not isinstance(listed, list):
         raise BadRequest("The body must contain a Resources array")
     await context.removal.delete_many([_target(each) for each in listed])

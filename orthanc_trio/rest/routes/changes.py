@@ -1,5 +1,6 @@
 """The log of changes. Source: the Orthanc Book, `GET /changes`."""
 
+import re
 from collections.abc import Mapping
 
 from ...index.transaction import ChangesPage
@@ -12,6 +13,9 @@ from ..wire import AnyAnswer, Request, json_answer, text_answer
 
 _DEFAULT_LIMIT = 100
 _TYPES = {type.wire_name: type for type in ChangeType}
+_BEYOND = 10**18
+_NEVER_LOGGED = ("Deleted", "NewChildInstance")
+_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
 
 routes = Routes()
 
@@ -20,19 +24,19 @@ routes = Routes()
 async def get_changes(context: ServerContext, request: Request) -> AnyAnswer:
     """Answer a page of the log, or its last entry with `?last`."""
     query = request.query
-    types = _types(query.get("type", ""))
     if "last" in query:
-        page = await context.library.changes(since=0, to=None, types=types, limit=1, from_end=True)
+        page = await context.library.changes(since=0, to=None, types=(), limit=1, from_end=True)
         return json_answer(page_json(page, is_done=True))
-    to = _number(query, "to", None)
+    types = _types(query.get("type", ""))
+    since, to, limit = _interval(query)
     page = await context.library.changes(
-        since=_number(query, "since", 0) or 0,
+        since=max(0, since) if types is not None else _BEYOND,
         to=to,
-        types=types,
-        limit=_number(query, "limit", _DEFAULT_LIMIT) or 0,
-        from_end=to is not None and "since" not in query,
+        types=types or (),
+        limit=max(0, limit),
+        from_end=to is not None and since == 0,
     )
-    return json_answer(page_json(page, is_done=page.is_done))
+    return json_answer(page_json(page, is_done=page.is_done or limit < 0))
 
 
 @routes.delete("/changes")
@@ -50,16 +54,21 @@ def page_json(page: ChangesPage, *, is_done: bool) -> dict[str, object]:
     return {"Changes": changes, "Done": is_done, **first, "Last": last}
 
 
-def _number(query: Mapping[str, str], name: str, default: int | None) -> int | None:
-    text = query.get(name)
-    if text is None:
-        return default
-    return int(text) if text.isascii() and text.isdigit() else 0  # as Orthanc reads what is no number
+def _interval(query: Mapping[str, str]) -> tuple[int, int | None, int]:
+    """Return `since`, `to` and `limit`; if one of them is no number, Orthanc passes over all of them."""
+    given = {name: query[name] for name in ("since", "to", "limit") if query.get(name)}
+    is_blank = any(query.get(name) == "" for name in ("since", "to", "limit"))
+    if is_blank or not all(_NUMBER.fullmatch(text) for text in given.values()):
+        return 0, None, _DEFAULT_LIMIT
+    to = int(given["to"]) if "to" in given else None
+    return int(given.get("since", 0)), to, int(given.get("limit", _DEFAULT_LIMIT))
 
 
-def _types(text: str) -> tuple[ChangeType, ...]:
-    names = [name for name in text.split(";") if name]
-    unknown = next((name for name in names if name not in _TYPES), None)
+def _types(text: str) -> tuple[ChangeType, ...] | None:
+    """Return the types that are asked for, empty for all; None for only such that are never logged."""
+    names = text.removesuffix(";").split(";") if text else []
+    unknown = next((name for name in names if name not in _TYPES and name not in _NEVER_LOGGED), None)
     if unknown is not None:
         raise ParameterOutOfRange(f"Invalid value for a change: {unknown}")
-    return tuple(_TYPES[name] for name in names)
+    types = tuple(_TYPES[name] for name in names if name in _TYPES)
+    return types if types or not names else None
