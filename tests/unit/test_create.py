@@ -1,10 +1,13 @@
 """Requests to create instances, and the files made of them, without a server."""
 
 import base64
+import shutil
 import struct
+import subprocess
 import zlib
 from datetime import UTC, datetime
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -154,6 +157,34 @@ def test_document_keeps_its_length() -> None:
     assert dataset.EncapsulatedDocument == b"%PDF-1.4\0\0"
     assert dataset.EncapsulatedDocumentLength == 9
     assert embed(uri("model/obj", b"v")).elements.keys() == {0x00420011, 0x00420012, 0x00420015}
+
+
+def jpeg() -> bytes:
+    file = BytesIO()
+    Image.new("RGB", (16, 8), (1, 2, 3)).save(file, "JPEG")
+    return file.getvalue()
+
+
+@pytest.mark.skipif(shutil.which("dcmdump") is None, reason="DCMTK is not installed")
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"Tags": {"PatientName": "é", "0405,0010": "Me", "0405,1001": "x", "8899,8899": "odd"}},
+        {"Tags": {"RequestAttributesSequence": [{"0040,0007": "a", "0008,1140": [{}, {"Rows": "1"}]}, {}]}},
+        {"Tags": {"Rows": "1\\2", "0018,9073": "1.5", "0028,0009": "0018,1063", "PatientBirthDate": None}},
+        {"Tags": {}, "Content": uri("application/pdf", b"%PDF-1.4")},
+        {"Tags": {}, "Content": uri("model/stl", b"solid x")},
+        {"Tags": {}, "Content": uri("image/png", png("RGB", (3, 3)))},
+        {"Tags": {}, "Content": uri("image/jpeg", jpeg()), "Encapsulate": True},
+        {"PatientName": "x", "PixelData": uri("image/png", png("I;16", (3, 3)))},
+    ],
+)
+def test_dcmtk_reads_what_is_created(tmp_path: Path, body: Any) -> None:
+    [file] = created(body)
+    path = tmp_path / "created.dcm"
+    path.write_bytes(file)
+    done = subprocess.run(["dcmdump", "-q", path], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 TEXTS = {
