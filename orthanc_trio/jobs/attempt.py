@@ -29,7 +29,7 @@ from ..model.job import (
 )
 from .kind import JobKind
 from .ledger import Ledger
-from .progress import ProgressMeter
+from .progress import ProgressMeter, at_end
 from .states import Move
 
 T = TypeVar("T")
@@ -235,7 +235,8 @@ class Attempt:
         """Take over what a step returned; None if the job goes on."""
         match outcome:
             case Done(content, outputs):
-                return Ending(Move.SUCCEED, {"content": self._merged(content), "outputs": outputs})
+                merged = at_end(self._merged(content), content)
+                return Ending(Move.SUCCEED, {"content": merged, "outputs": outputs})
             case Continue(cursor, done, total, content, plan):
                 if plan is not None:
                     self._plan_anew(plan)

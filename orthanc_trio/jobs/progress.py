@@ -1,7 +1,7 @@
 """What a job may show besides its percentage: `Progress` and `FailedInstances` of its content.
 
-A kind puts the result of `progress_content` into what it reports or returns. The engine adds the rate, and
-joins the failed instances to those that were told before.
+A kind puts the result of `progress_content` into what it reports or returns. The engine adds the rate, joins
+the failed instances to those that were told before, and shows a success without its progress.
 """
 
 from collections.abc import Iterable
@@ -32,6 +32,13 @@ def progress_content(progress: Progress, failed: Iterable[FailedInstance] = ()) 
     }
     failures = [{"ID": one.id, "Error": one.error[:MAX_ERROR_CHARACTERS]} for one in failed]
     return content | {_FAILED: failures} if failures else content
+
+
+def at_end(content: dict[str, Any], news: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the content of a job that succeeded with `news`: without progress, unless these tell of it."""
+    if _PROGRESS not in content or (news and _PROGRESS in news):
+        return content
+    return {name: value for name, value in content.items() if name != _PROGRESS}
 
 
 class ProgressMeter:

@@ -16,7 +16,8 @@ from msgspec.structs import replace
 
 from ..index.transaction import ReadTransaction
 from ..jobs.kind import JobKind, Look
-from ..model.job import Continue, Done, JobOutput
+from ..jobs.progress import progress_content
+from ..model.job import Continue, Done, JobOutput, Progress
 from ..zipfmt import dos_time
 from .archive_checksum import Checksums
 from .archive_files import remove, send
@@ -149,7 +150,11 @@ class ArchiveKind:
         if has_ended:
             return _done(context, args, after)
         new_plan = None if plan.is_whole else step.plan
-        return Continue(after, after.next, len(step.plan.members) + 1, _content(after), new_plan)
+        total = len(step.plan.members)
+        progress = Progress(
+            instances_done=after.next, instances_total=total, bytes=after.offset, step="Packing"
+        )
+        return Continue(after, after.next, total + 1, _content(after) | progress_content(progress), new_plan)
 
     def _transcoding_content(self, args: ArchiveArgs) -> dict[str, Any]:
         wish = self._transcoding(args)

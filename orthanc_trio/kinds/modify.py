@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from ..index.transaction import ReadTransaction
 from ..jobs.kind import JobKind, StepContext
+from ..jobs.progress import progress_content
 from ..model.errors import UnknownResource
 from ..model.job import Continue, Done
 from ..model.resource import Metadata, ResourceLevel
@@ -31,7 +32,7 @@ from .modify_content import (
 from .modify_rules import check_in_place, check_patient
 from .rewriting_log import RewritingLog
 from .rewriting_plan import RewritingPlan, plan_rewriting, without
-from .rewriting_step import delete_all, load_sources, rewrite_some
+from .rewriting_step import delete_all, load_sources, rewrite_some, sources_progress
 
 __all__ = ["make_kinds", "ModifyKind", "ModifyArgs"]
 
@@ -137,10 +138,11 @@ class ModifyKind:
         outcomes = await rewrite_some(self._index, run.rewriting, plan, cursor.next, threads=self._threads)
         cursor = _advanced(args, cursor, outcomes)
         content = progress_of(args, cursor) | failures_content(outcomes)
+        news = progress_content(sources_progress("Rewriting", plan.total, cursor.next, cursor.failed))
         if cursor.next == plan.total and not args.needs_log:
             self._runs.pop(context.job_id, None)
             return Done(content)
-        return Continue(cursor, cursor.next, plan.total + (not args.keeps_source), content)
+        return Continue(cursor, cursor.next, plan.total + (not args.keeps_source), content | news)
 
     async def _preview(self, context: Context, args: ModifyArgs, plan: RewritingPlan) -> dict[str, Any]:
         """Return what would become of some sources. Raises the first error, unless the job is permissive."""
@@ -182,7 +184,8 @@ class ModifyKind:
             await delete_all(self._services.removal, page)
             cursor = replace(cursor, deleted=cursor.deleted + len(page))
             if cursor.deleted < len(doomed):
-                return Continue(cursor, plan.total + cursor.deleted / len(doomed), plan.total + 1)
+                news = progress_content(sources_progress("Deleting", len(doomed), cursor.deleted))
+                return Continue(cursor, plan.total + cursor.deleted / len(doomed), plan.total + 1, news)
         self._runs.pop(context.job_id, None)
         content = progress_of(args, cursor)
         if args.level is None:

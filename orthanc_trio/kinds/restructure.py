@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from ..index.transaction import ReadTransaction
 from ..jobs.kind import JobKind, StepContext
+from ..jobs.progress import progress_content
 from ..model.job import Continue, Done
 from ..services.rewriting import Outcome, Recipe, Rewriting, RewritingServices
 from .bundle import KindServices
@@ -18,7 +19,7 @@ from .restructure_args import MergeArgs, RestructureArgs, RestructureCursor, Spl
 from .restructure_rules import check_merge, check_split
 from .rewriting_log import RewritingLog
 from .rewriting_plan import RewritingPlan, plan_rewriting
-from .rewriting_step import delete_all, rewrite_some
+from .rewriting_step import delete_all, rewrite_some, sources_progress
 
 __all__ = ["MERGE", "SPLIT", "MergeArgs", "SplitArgs", "make_kinds"]
 
@@ -104,7 +105,8 @@ class RestructureKind(Generic[ArgsT]):
         outcomes = await rewrite_some(self._index, rewriting, plan, cursor.next, threads=self._threads)
         cursor = _advanced(args, cursor, outcomes)
         total = plan.total + (not args.keeps_source)
-        return Continue(cursor, cursor.next, total, self._content(args, cursor))
+        news = progress_content(sources_progress("Rewriting", plan.total, cursor.next, cursor.failed))
+        return Continue(cursor, cursor.next, total, self._content(args, cursor) | news)
 
     async def discard(self, context: Context, args: ArgsT) -> None:
         """Leave everything: until all new instances are stored, no source is deleted."""
@@ -128,7 +130,8 @@ class RestructureKind(Generic[ArgsT]):
         await delete_all(self._services.removal, page)
         cursor = replace(cursor, deleted=cursor.deleted + len(page))
         if cursor.deleted < len(doomed):
-            return Continue(cursor, plan.total + cursor.deleted / len(doomed), plan.total + 1)
+            news = progress_content(sources_progress("Deleting", len(doomed), cursor.deleted))
+            return Continue(cursor, plan.total + cursor.deleted / len(doomed), plan.total + 1, news)
         return Done(self._content(args, cursor))
 
     def _content(self, args: ArgsT, cursor: RestructureCursor) -> dict[str, Any]:

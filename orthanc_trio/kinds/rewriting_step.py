@@ -8,6 +8,7 @@ import trio
 from ..index.index import Index
 from ..index.transaction import ReadTransaction
 from ..model.errors import InexistentItem
+from ..model.job import Progress
 from ..model.resource import ResourceLevel
 from ..services.registration import ResourceIds
 from ..services.removal import Removal
@@ -44,6 +45,13 @@ async def rewrite_some(
             nursery.start_soon(work)
     # Batches are begun in their order, and all that were begun have ended.
     return [outcome for number in sorted(done) for outcome in done[number]]
+
+
+def sources_progress(step: str, total: int, handled: int, failed: int = 0) -> Progress:
+    """Return the progress of a job when so many of its sources were handled, some without success."""
+    return Progress(
+        instances_done=handled - failed, instances_failed=failed, instances_total=total, step=step
+    )
 
 
 async def delete_all(removal: Removal, instances: Sequence[str]) -> None:

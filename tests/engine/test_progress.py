@@ -7,6 +7,7 @@ from trio.testing import MockClock
 
 from orthanc_trio.jobs.attempt import AnyOutcome
 from orthanc_trio.jobs.progress import MAX_FAILED_INSTANCES, progress_content
+from orthanc_trio.model.errors import UnknownResource
 from orthanc_trio.model.job import (
     Continue,
     Done,
@@ -36,6 +37,7 @@ async def test_progress_is_shown_as_the_kind_tells_it() -> None:
     async def step(context: Context, position: int) -> None:
         await trio.lowlevel.checkpoint()
         context.report(2, 9, news(2, 100, FailedInstance("a", "refused")))
+        raise UnknownResource
 
     record = await run(step)
     assert record.content["Progress"] | {"BytesPerSecond": 0} == {
@@ -47,6 +49,15 @@ async def test_progress_is_shown_as_the_kind_tells_it() -> None:
         "Step": "Sending",
     }
     assert record.content["FailedInstances"] == [{"ID": "a", "Error": "refused"}]
+
+
+async def test_a_success_shows_no_progress_any_more_but_what_failed() -> None:
+    async def step(context: Context, position: int) -> None:
+        await trio.lowlevel.checkpoint()
+        context.report(2, 9, news(2, 100, FailedInstance("a", "refused")))
+
+    record = await run(step)
+    assert record.content.keys() == {"Label", "Counted", "FailedInstances"}
 
 
 async def test_a_job_that_tells_nothing_shows_nothing() -> None:
@@ -97,6 +108,7 @@ async def test_a_job_that_starts_over_has_no_negative_rate() -> None:
         await trio.lowlevel.checkpoint()
         context.report(1, 9, news(1, 1000))
         context.report(1, 9, news(1, 0))
+        raise UnknownResource
 
     record = await run(step)
     assert record.content["Progress"]["BytesPerSecond"] == 0

@@ -11,6 +11,7 @@ import trio
 from orthanc_trio.dicom.dictionary import STANDARD
 from orthanc_trio.dicom.restructuring import merge_modification, split_modification
 from orthanc_trio.jobs.kind import JobKind
+from orthanc_trio.jobs.progress import at_end
 from orthanc_trio.kinds import KindServices, discover, rewriting_step
 from orthanc_trio.kinds.restructure import MERGE, SPLIT, MergeArgs, SplitArgs
 from orthanc_trio.kinds.restructure_args import RestructureCursor
@@ -149,7 +150,7 @@ async def run(
             outcome = await kind.step(context, args, plan, cursor)
         content |= outcome.content or {}  # type: ignore[union-attr]  # no retries here
         if isinstance(outcome, Done):
-            return content, boundaries
+            return at_end(content, outcome.content), boundaries
         cursor, boundaries = outcome.cursor, boundaries + 1
 
 
