@@ -22,16 +22,20 @@ from ...model.errors import (
 from ...model.job import JobState
 from ...model.resource import ResourceLevel
 from ...services.context import ServerContext
+from ..arguments import FILENAME, TRANSCODING
 from ..disposition import content_disposition
 from ..fields import Fields, decode_json
 from ..job_answers import JobEnd, JobOptions, check_succeeded, job_options, submission_answer
-from ..routing import Routes
+from ..routing import Argument, Doc, Routes
 from ..transcoding import transcoding_of_body, transcoding_of_url
 from ..wire import AnyAnswer, FileAnswer, Request, StreamAnswer, nothing
 
 _ZIP = "application/zip"
 _WAITING = (JobState.PENDING, JobState.PAUSED, JobState.RETRY)
 _IN_A_REQUEST = JobOptions(is_asynchronous=False)
+_OPTIONS = (Argument("extended", bool, "For media: more types of records."), FILENAME, *TRANSCODING)
+_RESOURCES = Argument("resources", str, "Identifiers, separated by commas.", True)
+_POSTED = Doc(body=dict[str, Any] | list[str], answer=("application/json", _ZIP))
 
 routes = Routes()
 
@@ -39,7 +43,7 @@ routes = Routes()
 def _mount_level(level: ResourceLevel, word: str, kind: str) -> None:
     path = f"/{level.collection}/{{id}}/{word}"
 
-    @routes.get(path, hot=True)
+    @routes.get(path, hot=True, doc=Doc(query=_OPTIONS, answer=_ZIP))
     async def get_archive(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
         syntax, quality = transcoding_of_url(request)
         args = ArchiveArgs(
@@ -53,7 +57,7 @@ def _mount_level(level: ResourceLevel, word: str, kind: str) -> None:
         )
         return await _run(context, request, kind, args, _IN_A_REQUEST)
 
-    @routes.post(path, hot=True)
+    @routes.post(path, hot=True, doc=_POSTED)
     async def post_archive(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
         body = decode_json(await request.body(), BadFileFormat())
         fields = Fields(body if isinstance(body, dict) else {})
@@ -62,7 +66,7 @@ def _mount_level(level: ResourceLevel, word: str, kind: str) -> None:
 
 
 def _mount_tool(path: str, kind: str, *, is_extended: bool) -> None:
-    @routes.get(path, hot=True)
+    @routes.get(path, hot=True, doc=Doc(query=(_RESOURCES, *_OPTIONS), answer=_ZIP))
     async def get_archive(context: ServerContext, request: Request) -> AnyAnswer:
         if "resources" not in request.query:
             raise BadRequest("Missing resources argument")
@@ -79,7 +83,7 @@ def _mount_tool(path: str, kind: str, *, is_extended: bool) -> None:
         )
         return await _run(context, request, kind, args, _IN_A_REQUEST)
 
-    @routes.post(path, hot=True)
+    @routes.post(path, hot=True, doc=_POSTED)
     async def post_archive(context: ServerContext, request: Request) -> AnyAnswer:
         not_json = BadFileFormat("Expected a list of resources to archive in the body")
         body = decode_json(await request.body(), not_json)

@@ -11,11 +11,12 @@ from ...model.resource import Attachment, AttachmentType, Compression, ResourceL
 from ...services.attachments import revision_of
 from ...services.context import ServerContext
 from ...services.numbered_names import USER_NUMBERS
+from ..arguments import FILENAME, FULL, IF_MATCH, IF_NONE_MATCH, RANGE
 from ..disposition import content_disposition
 from ..errors import empty_answer
 from ..etag import etag, if_match, if_none_match
 from ..ranges import part_asked_for
-from ..routing import Routes
+from ..routing import Doc, Routes
 from ..stored_file import content_answer, part_answer, stored_answer
 from ..wire import Answer, AnyAnswer, Request, json_answer, nothing, text_answer
 
@@ -23,6 +24,13 @@ _MD5_OPERATIONS = frozenset(("compressed-md5", "md5", "verify-md5"))
 _OPERATIONS = (
     *("compress", "compressed-data", "compressed-md5", "compressed-size", "data", "info"),
     *("is-compressed", "md5", "size", "uncompress", "verify-md5"),
+)
+_BYTES = "application/octet-stream"
+_EMPTY = Doc(answer="application/json")
+_VIEW = Doc(
+    query=(FILENAME,),
+    headers=(IF_NONE_MATCH, RANGE),
+    answer=("application/json", _BYTES, "text/plain"),
 )
 _DONE = Answer(body=b"{}", media_type="application/json")
 
@@ -34,13 +42,13 @@ routes = Routes()
 def _mount(level: ResourceLevel) -> None:
     path = f"/{level.collection}/{{id}}/attachments"
 
-    @routes.get(path)
+    @routes.get(path, doc=Doc(query=(FULL,), answer="application/json"))
     async def list_attachments(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
         found = await context.attachments.all_of(level, id)
         names = {context.attachment_names.name(each.type): int(each.type) for each in found}
         return json_answer(dict(sorted(names.items())) if "full" in request.query else list(names))
 
-    @routes.put(path + "/{name}")
+    @routes.put(path + "/{name}", doc=Doc(headers=(IF_MATCH,), body=_BYTES, answer="application/json"))
     async def put_attachment(context: ServerContext, request: Request, *, id: str, name: str) -> AnyAnswer:
         number = context.attachment_names.number(name)
         if number not in USER_NUMBERS:
@@ -55,7 +63,7 @@ def _mount(level: ResourceLevel) -> None:
         )
         return msgspec.structs.replace(_DONE, headers=(etag(revision),))
 
-    @routes.delete(path + "/{name}")
+    @routes.delete(path + "/{name}", doc=Doc(headers=(IF_MATCH,), answer="text/plain"))
     async def delete_attachment(context: ServerContext, request: Request, *, id: str, name: str) -> AnyAnswer:
         number = context.attachment_names.number(name)
         if number not in USER_NUMBERS and number != AttachmentType.DICOM_AS_JSON:
@@ -67,15 +75,15 @@ def _mount(level: ResourceLevel) -> None:
 def _mount_changes(level: ResourceLevel) -> None:
     path = f"/{level.collection}/{{id}}/attachments/{{name}}"
 
-    @routes.post(path + "/compress")
+    @routes.post(path + "/compress", doc=_EMPTY)
     async def compress(context: ServerContext, request: Request, *, id: str, name: str) -> AnyAnswer:
         return await _recode(context, level, id, name, Compression.DEFLATE)
 
-    @routes.post(path + "/uncompress")
+    @routes.post(path + "/uncompress", doc=_EMPTY)
     async def uncompress(context: ServerContext, request: Request, *, id: str, name: str) -> AnyAnswer:
         return await _recode(context, level, id, name, Compression.NONE)
 
-    @routes.post(path + "/verify-md5")
+    @routes.post(path + "/verify-md5", doc=_EMPTY)
     async def verify(context: ServerContext, request: Request, *, id: str, name: str) -> AnyAnswer:
         number = context.attachment_names.number(name)
         is_intact = await context.attachments.is_intact(level, id, number)
@@ -90,7 +98,7 @@ async def _recode(
 
 
 def _mount_view(level: ResourceLevel, suffix: str, show: Show) -> None:
-    @routes.get(f"/{level.collection}/{{id}}/attachments/{{name}}{suffix}")
+    @routes.get(f"/{level.collection}/{{id}}/attachments/{{name}}{suffix}", doc=_VIEW)
     async def view(context: ServerContext, request: Request, *, id: str, name: str) -> AnyAnswer:
         number = context.attachment_names.number(name)
         attachment = await context.attachments.one_of(level, id, number)

@@ -6,7 +6,7 @@ from ...model.errors import BadRequest
 from ...services.context import ServerContext
 from ...services.removal import Target
 from ..find_body import level_of, read_object
-from ..routing import Routes
+from ..routing import Doc, Routes
 from ..wire import AnyAnswer, Request, text_answer
 
 _MAX_BODY_BYTES = 64 << 20
@@ -15,7 +15,7 @@ _MAX_BODY_BYTES = 64 << 20
 routes = Routes()
 
 
-@routes.post("/tools/bulk-delete")
+@routes.post("/tools/bulk-delete", doc=Doc(body=dict[str, Any], answer="application/json"))
 async def bulk_delete(context: ServerContext, request: Request) -> AnyAnswer:
     """Delete the `Resources` of the body: identifiers, or objects with `Level` and `ID`.
 

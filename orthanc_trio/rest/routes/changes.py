@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from ...index.transaction import ChangesPage
 from ...model.errors import ParameterOutOfRange
 from ...model.event import ChangeType
 from ...services.context import ServerContext
 from ...services.feed import change_json
-from ..routing import Routes
+from ..routing import Argument, Doc, Routes
 from ..wire import AnyAnswer, Request, json_answer, text_answer
 
 _DEFAULT_LIMIT = 100
@@ -17,10 +18,18 @@ _BEYOND = 10**18
 _NEVER_LOGGED = ("Deleted", "NewChildInstance")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
 
+_ARGUMENTS = (
+    Argument("since", int, "Changes after this number."),
+    Argument("to", int, "Changes up to this number."),
+    Argument("limit", int, "How many at most."),
+    Argument("type", str, "Types of changes, separated by semicolons."),
+    Argument("last", bool, "The last change alone."),
+)
+
 routes = Routes()
 
 
-@routes.get("/changes", hot=True)
+@routes.get("/changes", hot=True, doc=Doc(query=_ARGUMENTS, answer=dict[str, Any]))
 async def get_changes(context: ServerContext, request: Request) -> AnyAnswer:
     """Answer a page of the log, or its last entry with `?last`."""
     query = request.query
@@ -39,7 +48,7 @@ async def get_changes(context: ServerContext, request: Request) -> AnyAnswer:
     return json_answer(page_json(page, is_done=page.is_done or limit < 0))
 
 
-@routes.delete("/changes")
+@routes.delete("/changes", doc=Doc(answer="text/plain"))
 async def delete_changes(context: ServerContext, request: Request) -> AnyAnswer:
     """Empty the log."""
     await context.library.clear_changes()

@@ -1,18 +1,20 @@
 """Create instances. Source: the Orthanc Book, "Create DICOM"; `/tools/create-dicom`."""
 
+from typing import Any
+
 from ...dicom.create_request import create_request_of_body
 from ...model.errors import BadRequest
 from ...services.context import ServerContext
 from ...services.ingest import Origin, OriginName, StoreStatus
 from ..fields import decode_json
-from ..routing import Routes
+from ..routing import Doc, Routes
 from ..wire import AnyAnswer, Request, json_answer
 from .instances import store_json
 
 routes = Routes()
 
 
-@routes.post("/tools/create-dicom")
+@routes.post("/tools/create-dicom", doc=Doc(body=dict[str, Any], answer=dict[str, Any]))
 async def create_dicom(context: ServerContext, request: Request) -> AnyAnswer:
     """Store an instance made of tags and content, or a series of them."""
     asked = create_request_of_body(

@@ -6,21 +6,23 @@ yet, so the log is empty.
 
 import os
 from collections.abc import AsyncIterable
+from typing import Any
 
 import trio
 
 from ...model.errors import CannotWriteFile, UnknownResource
 from ...model.resource import ResourceLevel
 from ...services.context import ServerContext
+from ..arguments import PAGE
 from ..errors import empty_answer
 from ..level import require
-from ..routing import Routes
+from ..routing import Doc, Routes
 from ..wire import Answer, AnyAnswer, Request, json_answer, text_answer
 
 routes = Routes()
 
 
-@routes.get("/exports")
+@routes.get("/exports", doc=Doc(query=PAGE, answer=dict[str, Any]))
 async def get_exports(context: ServerContext, request: Request) -> AnyAnswer:
     """Answer a page of the log of what was sent."""
     return json_answer({"Done": True, "Exports": [], "Last": 0})
@@ -32,7 +34,7 @@ async def delete_exports(context: ServerContext, request: Request) -> AnyAnswer:
     return text_answer()
 
 
-@routes.post("/instances/{id}/export")
+@routes.post("/instances/{id}/export", doc=Doc(body="text/plain", answer="text/plain"))
 async def export_file(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
     """Write the file of an instance to the path in the body, on the disk of the server.
 

@@ -7,8 +7,9 @@ from ...model.resource import Attachment, ResourceLevel
 from ...services.context import ServerContext
 from ...services.ingest import Origin, OriginName, StoreResult
 from ...services.transcoding import MAX_FILE_BYTES, transcode_files
+from ..arguments import FILENAME, RANGE, TRANSCODING
 from ..disposition import content_disposition
-from ..routing import Routes
+from ..routing import Doc, Routes
 from ..stored_file import content_answer
 from ..transcoding import transcoding_of_url
 from ..wire import Answer, AnyAnswer, Request, json_answer
@@ -18,7 +19,11 @@ _DICOM = "application/dicom"
 routes = Routes()
 
 
-@routes.post("/instances", hot=True)
+@routes.post(
+    "/instances",
+    hot=True,
+    doc=Doc(body=("application/dicom", "application/zip", "multipart/form-data"), answer="application/json"),
+)
 async def upload(context: ServerContext, request: Request) -> AnyAnswer:
     """Store an instance, or all instances of an archive.
 
@@ -59,7 +64,11 @@ def store_json(result: StoreResult) -> dict[str, Any]:
     }
 
 
-@routes.get("/instances/{id}/file", hot=True)
+@routes.get(
+    "/instances/{id}/file",
+    hot=True,
+    doc=Doc(query=(FILENAME, *TRANSCODING), headers=(RANGE,), answer="application/dicom"),
+)
 async def get_file(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
     """Answer the stored DICOM file, or `transcode`d to another transfer syntax."""
     description = await context.library.describe(ResourceLevel.INSTANCE, id)

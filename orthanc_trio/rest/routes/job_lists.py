@@ -17,6 +17,7 @@ from ...services.context import ServerContext
 from ...services.job_filter import EVERYTHING, matching, page_of
 from ...services.job_statistics import job_statistics
 from ...services.pace import Pace
+from ..arguments import EXPAND
 from ..fields import decode_json
 from ..job_query import (
     ARGUMENTS,
@@ -28,8 +29,10 @@ from ..job_query import (
     order_of_query,
 )
 from ..query import flag
-from ..routing import Routes
+from ..routing import Argument, Doc, Routes
 from ..wire import JSON, Answer, AnyAnswer, Request, json_answer
+
+_MANY = Doc(body=dict[str, Any], answer=dict[str, Any])
 
 routes = Routes()
 
@@ -42,7 +45,7 @@ _ENDED = frozenset({JobState.SUCCESS, JobState.FAILURE})
 _STOPPABLE = frozenset({JobState.PENDING, JobState.RUNNING, JobState.RETRY})
 
 
-@routes.get("/jobs", hot=True)
+@routes.get("/jobs", hot=True, doc=Doc(query=(EXPAND, *map(Argument, sorted(ARGUMENTS))), answer=list[Any]))
 async def list_jobs(context: ServerContext, request: Request) -> AnyAnswer:
     """Answer the identifiers of jobs, or with `?expand` the jobs; without other arguments all, sorted by id.
 
@@ -79,7 +82,7 @@ async def _page(context: ServerContext, request: Request) -> tuple[list[JobRecor
     return page.records, cursor
 
 
-@routes.get("/jobs/statistics")
+@routes.get("/jobs/statistics", doc=Doc(answer=dict[str, Any]))
 async def get_statistics(context: ServerContext, request: Request) -> AnyAnswer:
     """Answer the numbers of jobs by state, type and destination, and how fast they end."""
     statistics = await job_statistics(context.jobs, context.job_meter, context.now())
@@ -91,28 +94,28 @@ def _held(context: ServerContext) -> dict[str, Any]:
     return {"Destinations": holds.destinations, "Types": holds.types}
 
 
-@routes.post("/jobs/cancel")
+@routes.post("/jobs/cancel", doc=_MANY)
 async def cancel_jobs(context: ServerContext, request: Request) -> AnyAnswer:
     """Cancel all jobs that the body means, without `State` and `Jobs` those that have not ended."""
     body = await _read_body(request)
     return await _act(context, body, context.jobs.cancel, _STOPPABLE | {JobState.PAUSED})
 
 
-@routes.post("/jobs/resubmit")
+@routes.post("/jobs/resubmit", doc=_MANY)
 async def resubmit_jobs(context: ServerContext, request: Request) -> AnyAnswer:
     """Resubmit all jobs that the body means, without `State` and `Jobs` those that failed."""
     body = await _read_body(request)
     return await _act(context, body, context.jobs.resubmit, frozenset({JobState.FAILURE}))
 
 
-@routes.post("/jobs/delete")
+@routes.post("/jobs/delete", doc=_MANY)
 async def delete_jobs(context: ServerContext, request: Request) -> AnyAnswer:
     """Delete all jobs that the body means, without `State` and `Jobs` those that have ended."""
     body = await _read_body(request)
     return await _act(context, body, context.jobs.delete, _ENDED)
 
 
-@routes.post("/jobs/pause")
+@routes.post("/jobs/pause", doc=_MANY)
 async def pause_jobs(context: ServerContext, request: Request) -> AnyAnswer:
     """Pause all jobs that the body means, without `State` and `Jobs` those that have not ended.
 
@@ -126,7 +129,7 @@ async def pause_jobs(context: ServerContext, request: Request) -> AnyAnswer:
     return json_answer(_outcome([], []) | {"Held": _held(context)})
 
 
-@routes.post("/jobs/resume")
+@routes.post("/jobs/resume", doc=_MANY)
 async def resume_jobs(context: ServerContext, request: Request) -> AnyAnswer:
     """Resume all jobs that the body means, without `State` and `Jobs` those that are paused.
 

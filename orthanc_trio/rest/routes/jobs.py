@@ -5,6 +5,7 @@ Where Orthanc refuses with an empty body, ours says why.
 
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 import trio
 
@@ -12,14 +13,17 @@ from ...jobs.control import Verdict
 from ...model.errors import DatabaseUnavailable, InexistentItem
 from ...model.job import JobRecord
 from ...services.context import ServerContext
+from ..arguments import RANGE
 from ..disposition import content_disposition
 from ..errors import Refused
 from ..event_stream import event_stream, wants_events
 from ..presence import while_present
 from ..query import number
 from ..ranges import entity_tag, ranged
-from ..routing import Routes
+from ..routing import Argument, Doc, Routes
 from ..wire import JSON, Answer, AnyAnswer, FileAnswer, Request, text_answer
+
+_WAIT = Argument("wait", float, "Seconds to wait for the end of the job.")
 
 routes = Routes()
 
@@ -28,7 +32,7 @@ _EVENTS = "events"
 _LONGEST_WAIT_S = 300.0
 
 
-@routes.get("/jobs/{id}", hot=True)
+@routes.get("/jobs/{id}", hot=True, doc=Doc(query=(_WAIT,), answer=dict[str, Any]))
 async def get_job(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
     """Answer one job; with `?wait=SECONDS` not before it has ended, but at the latest after that time."""
     record = context.jobs.get(id)
@@ -61,31 +65,31 @@ def _answer(verdict: Verdict, request: Request) -> Answer:
     return _ACCEPTED
 
 
-@routes.post("/jobs/{id}/cancel", hot=True)
+@routes.post("/jobs/{id}/cancel", hot=True, doc=Doc(answer="application/json"))
 async def cancel_job(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
     """Cancel a job; one that has ended stays as it is."""
     return _answer(await context.jobs.cancel(id), request)
 
 
-@routes.post("/jobs/{id}/pause", hot=True)
+@routes.post("/jobs/{id}/pause", hot=True, doc=Doc(answer="application/json"))
 async def pause_job(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
     """Pause a job at its next boundary; one that has ended stays as it is."""
     return _answer(await context.jobs.pause(id), request)
 
 
-@routes.post("/jobs/{id}/resume", hot=True)
+@routes.post("/jobs/{id}/resume", hot=True, doc=Doc(answer="application/json"))
 async def resume_job(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
     """Put a paused job back into the queue."""
     return _answer(await context.jobs.resume(id), request)
 
 
-@routes.post("/jobs/{id}/resubmit", hot=True)
+@routes.post("/jobs/{id}/resubmit", hot=True, doc=Doc(answer="application/json"))
 async def resubmit_job(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
     """Run a failed job again from its start, or one that waits for a retry at once."""
     return _answer(await context.jobs.resubmit(id), request)
 
 
-@routes.delete("/jobs/{id}", hot=True)
+@routes.delete("/jobs/{id}", hot=True, doc=Doc(answer="application/json"))
 async def delete_job(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
     """Remove a job that has ended, with its outputs."""
     if not await context.jobs.delete(id):
@@ -93,7 +97,11 @@ async def delete_job(context: ServerContext, request: Request, *, id: str) -> An
     return text_answer()
 
 
-@routes.get("/jobs/{id}/{key}", hot=True)
+@routes.get(
+    "/jobs/{id}/{key}",
+    hot=True,
+    doc=Doc(headers=(RANGE,), answer=("application/zip", "application/octet-stream")),
+)
 @routes.head("/jobs/{id}/{key}")
 async def get_output(context: ServerContext, request: Request, *, id: str, key: str) -> AnyAnswer:
     """Answer a file that a job left, or the part that is asked for; as `events` the news of the job."""

@@ -3,13 +3,13 @@
 from ...model.resource import ResourceLevel
 from ...services.context import ServerContext
 from ..level import require
-from ..routing import Routes
+from ..routing import Doc, Routes
 from ..wire import AnyAnswer, Request, json_answer, nothing, text_answer
 
 routes = Routes()
 
 
-@routes.get("/tools/labels")
+@routes.get("/tools/labels", doc=Doc(answer=list[str]))
 async def list_labels_in_use(context: ServerContext, request: Request) -> AnyAnswer:
     """Answer each label that some resource bears."""
     return json_answer(await context.annotations.labels_in_use())
@@ -18,21 +18,21 @@ async def list_labels_in_use(context: ServerContext, request: Request) -> AnyAns
 def _mount(level: ResourceLevel) -> None:
     labels = f"/{level.collection}/{{id}}/labels"
 
-    @routes.get(labels)
+    @routes.get(labels, doc=Doc(answer=list[str]))
     async def list_labels(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
         return json_answer((await require(context, level, id)).facts.labels)
 
-    @routes.get(labels + "/{label}")
+    @routes.get(labels + "/{label}", doc=Doc(answer="text/plain"))
     async def get_label(context: ServerContext, request: Request, *, id: str, label: str) -> AnyAnswer:
         description = await require(context, level, id)
         return text_answer() if label in description.facts.labels else nothing(request)
 
-    @routes.put(labels + "/{label}")
+    @routes.put(labels + "/{label}", doc=Doc(answer="text/plain"))
     async def put_label(context: ServerContext, request: Request, *, id: str, label: str) -> AnyAnswer:
         await context.annotations.add_label(level, id, label)
         return text_answer()
 
-    @routes.delete(labels + "/{label}")
+    @routes.delete(labels + "/{label}", doc=Doc(answer="text/plain"))
     async def delete_label(context: ServerContext, request: Request, *, id: str, label: str) -> AnyAnswer:
         await context.annotations.remove_label(level, id, label)
         return text_answer()

@@ -7,12 +7,15 @@ from ...model.resource import ResourceLevel
 from ...services.context import ServerContext
 from ...services.metadata import revision_of
 from ...services.numbered_names import USER_NUMBERS
+from ..arguments import EXPAND, IF_MATCH, IF_NONE_MATCH
 from ..errors import empty_answer
 from ..etag import etag, if_match, if_none_match
 from ..level import require
 from ..query import flag
-from ..routing import Routes
+from ..routing import Argument, Doc, Routes
 from ..wire import AnyAnswer, Request, json_answer, nothing, text_answer
+
+_NUMERIC = Argument("numeric", bool, "Numbers in place of names.")
 
 routes = Routes()
 
@@ -20,7 +23,7 @@ routes = Routes()
 def _mount(level: ResourceLevel) -> None:
     path = f"/{level.collection}/{{id}}/metadata"
 
-    @routes.get(path)
+    @routes.get(path, doc=Doc(query=(EXPAND, _NUMERIC), answer=("application/json",)))
     async def list_metadata(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
         values = dict(sorted((await require(context, level, id)).facts.metadata.items()))
         names = context.metadata_names
@@ -30,7 +33,7 @@ def _mount(level: ResourceLevel) -> None:
             return json_answer(dict(sorted(shown)))
         return json_answer(list(values) if is_numeric else [names.name(number) for number in values])
 
-    @routes.get(path + "/{name}")
+    @routes.get(path + "/{name}", doc=Doc(headers=(IF_NONE_MATCH,), answer="text/plain"))
     async def get_metadata(context: ServerContext, request: Request, *, id: str, name: str) -> AnyAnswer:
         item = await context.metadata.read(level, id, context.metadata_names.number(name))
         if item is None:
@@ -44,7 +47,7 @@ def _mount(level: ResourceLevel) -> None:
 def _mount_changes(level: ResourceLevel) -> None:
     path = f"/{level.collection}/{{id}}/metadata/{{name}}"
 
-    @routes.put(path)
+    @routes.put(path, doc=Doc(headers=(IF_MATCH,), body="text/plain", answer="text/plain"))
     async def put_metadata(context: ServerContext, request: Request, *, id: str, name: str) -> AnyAnswer:
         number = context.metadata_names.number(name)
         if number not in USER_NUMBERS:
@@ -53,7 +56,7 @@ def _mount_changes(level: ResourceLevel) -> None:
         revision = await context.metadata.write(id, number, value, if_match(request))
         return replace(text_answer(), headers=(etag(revision),))
 
-    @routes.delete(path)
+    @routes.delete(path, doc=Doc(headers=(IF_MATCH,), answer="text/plain"))
     async def delete_metadata(context: ServerContext, request: Request, *, id: str, name: str) -> AnyAnswer:
         number = context.metadata_names.number(name)
         if number not in USER_NUMBERS:

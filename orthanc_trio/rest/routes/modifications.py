@@ -20,7 +20,7 @@ from ...services.rewriting import Recipe, Source, Transcoding
 from ...services.rewriting_preview import preview, preview_json
 from ..fields import Fields, decode_json
 from ..job_answers import job_options, run_and_answer
-from ..routing import Routes
+from ..routing import Doc, Routes
 from ..wire import Answer, AnyAnswer, FileAnswer, Request, json_answer
 
 _DICOM: Final = "application/dicom"
@@ -30,7 +30,7 @@ routes = Routes()
 
 
 def _mount_instance(word: str, *, is_anonymization: bool) -> None:
-    @routes.post(f"/instances/{{id}}/{word}")
+    @routes.post(f"/instances/{{id}}/{word}", doc=Doc(body=dict[str, Any], answer="application/dicom"))
     async def answer_file(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
         body = await _body(context, request)
         modification = _modification(context, body, is_anonymization=is_anonymization)
@@ -38,7 +38,7 @@ def _mount_instance(word: str, *, is_anonymization: bool) -> None:
 
 
 def _mount_level(level: ResourceLevel, word: str, *, is_anonymization: bool) -> None:
-    @routes.post(f"/{level.collection}/{{id}}/{word}")
+    @routes.post(f"/{level.collection}/{{id}}/{word}", doc=Doc(body=dict[str, Any], answer=dict[str, Any]))
     async def run_job(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
         body = await _body(context, request)
         modification = _modification(context, body, level, is_anonymization=is_anonymization)
@@ -46,7 +46,7 @@ def _mount_level(level: ResourceLevel, word: str, *, is_anonymization: bool) -> 
 
 
 def _mount_bulk(word: str, *, is_anonymization: bool) -> None:
-    @routes.post(f"/tools/bulk-{word}")
+    @routes.post(f"/tools/bulk-{word}", doc=Doc(body=dict[str, Any], answer=dict[str, Any]))
     async def run_job(context: ServerContext, request: Request) -> AnyAnswer:
         body = await _body(context, request)
         level = None if is_anonymization else level_of_body(body)

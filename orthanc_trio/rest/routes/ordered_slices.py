@@ -6,7 +6,7 @@ from ...model.resource import ResourceLevel
 from ...services.context import ServerContext
 from ...services.slices import OrderedSlices, order_slices
 from ..level import require
-from ..routing import Routes
+from ..routing import Doc, Routes
 from ..wire import AnyAnswer, Request, json_answer
 
 _MOST_FRAMES = 1 << 20
@@ -15,7 +15,7 @@ _MOST_FRAMES = 1 << 20
 routes = Routes()
 
 
-@routes.get("/series/{id}/ordered-slices")
+@routes.get("/series/{id}/ordered-slices", doc=Doc(answer=dict[str, Any]))
 async def get_ordered_slices(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
     """Answer the instances of a series, and their frames, in the order of their places or numbers."""
     await require(context, ResourceLevel.SERIES, id)

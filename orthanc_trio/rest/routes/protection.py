@@ -3,7 +3,7 @@
 from ...model.errors import BadFileFormat, ParameterOutOfRange, UnknownResource
 from ...model.resource import ResourceLevel
 from ...services.context import ServerContext
-from ..routing import Routes
+from ..routing import Doc, Routes
 from ..wire import AnyAnswer, Request, text_answer
 
 _PATH = "/patients/{id}/protected"
@@ -12,7 +12,7 @@ _VALUES = {b"1": True, b"true": True, b"0": False, b"false": False}
 routes = Routes()
 
 
-@routes.get(_PATH)
+@routes.get(_PATH, doc=Doc(answer="text/plain"))
 async def get_protected(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
     """Answer 1 for a protected patient, else 0. An unknown one is, as in Orthanc, a bad parameter."""
     description = await context.library.describe(ResourceLevel.PATIENT, id)
@@ -21,7 +21,7 @@ async def get_protected(context: ServerContext, request: Request, *, id: str) ->
     return text_answer(str(int(description.facts.is_protected)))
 
 
-@routes.put(_PATH)
+@routes.put(_PATH, doc=Doc(body="text/plain", answer="text/plain"))
 async def put_protected(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
     """Protect a patient, or no longer."""
     is_protected = _VALUES.get((await request.body()).strip())

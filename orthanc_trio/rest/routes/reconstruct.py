@@ -1,18 +1,20 @@
 """Read stored files once more. Source: the Orthanc Book, `/{level}/{id}/reconstruct`."""
 
+from typing import Any
+
 from ...model.errors import BadFileFormat
 from ...model.resource import ResourceLevel
 from ...services.context import ServerContext
 from ...services.reconstruction import Scope
 from ..fields import Fields, decode_json
-from ..routing import Routes
+from ..routing import Doc, Routes
 from ..wire import AnyAnswer, Request, text_answer
 
 routes = Routes()
 
 
 def _mount(level: ResourceLevel) -> None:
-    @routes.post(f"/{level.collection}/{{id}}/reconstruct")
+    @routes.post(f"/{level.collection}/{{id}}/reconstruct", doc=Doc(body=dict[str, Any], answer="text/plain"))
     async def reconstruct(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
         """Let the index say of a resource, of all below it and of its ancestors what their files say.
 
@@ -23,7 +25,7 @@ def _mount(level: ResourceLevel) -> None:
         return text_answer()
 
 
-@routes.post("/tools/reconstruct")
+@routes.post("/tools/reconstruct", doc=Doc(body=dict[str, Any], answer="text/plain"))
 async def reconstruct_all(context: ServerContext, request: Request) -> AnyAnswer:
     """Let the index say of all that is stored what the files say, as for one resource."""
     await context.reconstruction.run_all(await _scope(request))

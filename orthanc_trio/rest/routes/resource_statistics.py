@@ -3,9 +3,11 @@
 As in Orthanc 1.13.0, a resource that does not exist, or is of another level, has zeros.
 """
 
+from typing import Any
+
 from ...model.resource import AttachmentType, ResourceLevel, Statistics
 from ...services.context import ServerContext
-from ..routing import Routes
+from ..routing import Doc, Routes
 from ..wire import AnyAnswer, Request, json_answer
 
 _MEBIBYTE = 1024 * 1024
@@ -15,7 +17,7 @@ routes = Routes()
 
 
 def _mount(level: ResourceLevel) -> None:
-    @routes.get(f"/{level.collection}/{{id}}/statistics")
+    @routes.get(f"/{level.collection}/{{id}}/statistics", doc=Doc(answer=dict[str, Any]))
     async def get_statistics(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
         everything, dicom = _NOTHING, _NOTHING
         if await context.library.describe(level, id) is not None:

@@ -1,15 +1,18 @@
 """Patients, studies, series and instances: list, look, walk, delete. Source: the Orthanc Book, "REST API"."""
 
+from typing import Any
+
 from msgspec.structs import replace
 
 from ...model.errors import UnknownResource
 from ...model.resource import ResourceLevel
 from ...services.context import ServerContext
+from ..arguments import EXPAND, PAGE, RESOURCE, RESPONSE_CONTENT
 from ..describing import answer_all, answer_one, view_of_url
 from ..find_body import content_of_url
 from ..level import require
 from ..query import flag, page
-from ..routing import Routes
+from ..routing import Doc, Routes
 from ..wire import AnyAnswer, Request, json_answer, nothing
 
 routes = Routes()
@@ -24,7 +27,11 @@ _PARENT_NAMES = {
 def _mount_level(level: ResourceLevel) -> None:
     collection = level.collection
 
-    @routes.get(f"/{collection}", hot=True)
+    @routes.get(
+        f"/{collection}",
+        hot=True,
+        doc=Doc(query=(EXPAND, *PAGE, *RESOURCE, RESPONSE_CONTENT), answer=list[Any]),
+    )
     async def list_level(context: ServerContext, request: Request) -> AnyAnswer:
         since, limit = page(request)
         content = request.query.get("response-content")
@@ -35,14 +42,14 @@ def _mount_level(level: ResourceLevel) -> None:
             view = replace(view, content=content_of_url(content), is_partial=True)
         return await answer_all(context, await context.library.describe_level(level, since, limit), view)
 
-    @routes.get(f"/{collection}/{{id}}", hot=True)
+    @routes.get(f"/{collection}/{{id}}", hot=True, doc=Doc(query=RESOURCE, answer=dict[str, Any]))
     async def get_resource(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
         description = await context.library.describe(level, id)
         if description is None:
             return nothing(request)
         return await answer_one(context, description, view_of_url(context, request))
 
-    @routes.delete(f"/{collection}/{{id}}")
+    @routes.delete(f"/{collection}/{{id}}", doc=Doc(answer=dict[str, Any]))
     async def delete_resource(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
         deletion = await context.removal.delete(level, id)
         if deletion is None:
@@ -57,7 +64,9 @@ def _mount_level(level: ResourceLevel) -> None:
 
 
 def _mount_descendants(level: ResourceLevel, lower: ResourceLevel) -> None:
-    @routes.get(f"/{level.collection}/{{id}}/{lower.collection}")
+    @routes.get(
+        f"/{level.collection}/{{id}}/{lower.collection}", doc=Doc(query=(EXPAND, *RESOURCE), answer=list[Any])
+    )
     async def list_descendants(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
         await require(context, level, id)
         if not flag(request, "expand", default=True):
@@ -67,7 +76,9 @@ def _mount_descendants(level: ResourceLevel, lower: ResourceLevel) -> None:
 
 
 def _mount_ancestor(level: ResourceLevel, upper: ResourceLevel) -> None:
-    @routes.get(f"/{level.collection}/{{id}}/{_PARENT_NAMES[upper]}")
+    @routes.get(
+        f"/{level.collection}/{{id}}/{_PARENT_NAMES[upper]}", doc=Doc(query=RESOURCE, answer=dict[str, Any])
+    )
     async def get_ancestor(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
         await require(context, level, id)
         description = await context.library.ancestor(id, upper)

@@ -14,7 +14,7 @@ from ...services.exemplar import exemplar_of
 from ...services.ingest import Origin, OriginName
 from ..fields import Fields, decode_json
 from ..job_answers import job_options, run_and_answer
-from ..routing import Routes
+from ..routing import Doc, Routes
 from ..wire import AnyAnswer, Request
 
 _KEY_BYTES: Final = 32
@@ -22,7 +22,7 @@ _KEY_BYTES: Final = 32
 routes = Routes()
 
 
-@routes.post("/studies/{id}/split")
+@routes.post("/studies/{id}/split", doc=Doc(body=dict[str, Any], answer=dict[str, Any]))
 async def split(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
     """Take series and instances out of a study, into a new one."""
     body = await _body(request)
@@ -47,7 +47,7 @@ async def split(context: ServerContext, request: Request, *, id: str) -> AnyAnsw
     return await run_and_answer(context, SPLIT, args, job_options(request, body))
 
 
-@routes.post("/studies/{id}/merge")
+@routes.post("/studies/{id}/merge", doc=Doc(body=dict[str, Any], answer=dict[str, Any]))
 async def merge(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
     """Put studies, series and instances into a study."""
     body = await _body(request)

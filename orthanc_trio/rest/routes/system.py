@@ -7,7 +7,7 @@ from ...config.settings import OverwriteInstances, Settings
 from ...model.resource import ResourceLevel, Statistics
 from ...model.tags import MainDicomTags, signature
 from ...services.context import About, ServerContext
-from ..routing import Routes
+from ..routing import Doc, Routes
 from ..wire import AnyAnswer, Request, json_answer
 
 COMPATIBLE_VERSION = "1.13.0"
@@ -26,13 +26,13 @@ _CAPABILITIES = {
 routes = Routes()
 
 
-@routes.get("/system", hot=True)
+@routes.get("/system", hot=True, doc=Doc(answer=dict[str, Any]))
 async def get_system(context: ServerContext, request: Request) -> AnyAnswer:
     """Answer the version and the options that clients look at."""
     return json_answer(system_json(context.settings, context.about, context.main_dicom_tags))
 
 
-@routes.get("/statistics", hot=True)
+@routes.get("/statistics", hot=True, doc=Doc(answer=dict[str, Any]))
 async def get_statistics(context: ServerContext, request: Request) -> AnyAnswer:
     """Answer how much is stored."""
     return json_answer(statistics_json(await context.library.statistics()))

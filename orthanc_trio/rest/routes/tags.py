@@ -1,6 +1,7 @@
 """DICOM tags as JSON. Source: the Orthanc Book, "DICOM-as-JSON"; `/instances/{id}/tags` and its like."""
 
 from collections.abc import AsyncIterator, Collection
+from typing import Any
 
 import msgspec
 
@@ -11,21 +12,28 @@ from ...model.resource import Facts, ResourceLevel
 from ...services.child_files import in_format
 from ...services.context import ServerContext
 from ...services.library import Description
+from ..arguments import FORMAT, IGNORE_LENGTH, WHOLE
 from ..level import require
-from ..routing import Routes
+from ..routing import Doc, Routes
 from ..tag_query import format_of, unlimited_tags
 from ..wire import JSON, Answer, AnyAnswer, Request, StreamAnswer
 
 routes = Routes()
 
 
-@routes.get("/instances/{id}/tags", hot=True)
+@routes.get(
+    "/instances/{id}/tags",
+    hot=True,
+    doc=Doc(query=(*FORMAT, IGNORE_LENGTH, WHOLE), answer=dict[str, Any]),
+)
 async def get_tags(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
     """Answer the tags of an instance, up to its pixels unless `?whole`."""
     return await _answer_tags(context, request, id, format_of(request, Format.FULL))
 
 
-@routes.get("/instances/{id}/simplified-tags", hot=True)
+@routes.get(
+    "/instances/{id}/simplified-tags", hot=True, doc=Doc(query=(IGNORE_LENGTH, WHOLE), answer=dict[str, Any])
+)
 async def get_simplified_tags(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
     """Answer the same by name."""
     return await _answer_tags(context, request, id, Format.HUMAN)
@@ -40,7 +48,7 @@ async def _answer_tags(context: ServerContext, request: Request, id: str, format
     return Answer(body=encoded, media_type=JSON)
 
 
-@routes.get("/instances/{id}/header")
+@routes.get("/instances/{id}/header", doc=Doc(query=FORMAT, answer=dict[str, Any]))
 async def get_header(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
     """Answer the meta information of the file."""
     instance = (await require(context, ResourceLevel.INSTANCE, id)).facts
@@ -48,7 +56,7 @@ async def get_header(context: ServerContext, request: Request, *, id: str) -> An
 
 
 def _mount_module(path: str, level: ResourceLevel, module: Collection[str]) -> None:
-    @routes.get(path)
+    @routes.get(path, doc=Doc(query=(*FORMAT, IGNORE_LENGTH), answer=dict[str, Any]))
     async def get_module(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
         instance = await _first_instance(context, await require(context, level, id))
         tags = await context.tags.tags(instance, unlimited=unlimited_tags(request, context.dictionary))
@@ -66,7 +74,7 @@ async def _first_instance(context: ServerContext, description: Description) -> F
 
 
 def _mount_many(level: ResourceLevel) -> None:
-    @routes.get(f"/{level.collection}/{{id}}/shared-tags")
+    @routes.get(f"/{level.collection}/{{id}}/shared-tags", doc=Doc(query=FORMAT, answer=dict[str, Any]))
     async def get_shared_tags(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
         await require(context, level, id)
         shared: Tags | None = None
@@ -75,7 +83,10 @@ def _mount_many(level: ResourceLevel) -> None:
             shared = _texts(tags) if shared is None else _common(shared, tags)
         return _sorted_json(in_format(shared or {}, format_of(request, Format.FULL)))
 
-    @routes.get(f"/{level.collection}/{{id}}/instances-tags")
+    @routes.get(
+        f"/{level.collection}/{{id}}/instances-tags",
+        doc=Doc(query=(*FORMAT, IGNORE_LENGTH), answer=dict[str, Any]),
+    )
     async def get_instances_tags(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
         await require(context, level, id)
         instances = await context.library.describe_descendants(id, ResourceLevel.INSTANCE)
