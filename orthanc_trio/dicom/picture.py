@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from ..model.errors import BadFileFormat, NotImplementedYet, OrthancError
 
 MAX_PICTURE_BYTES: Final = 256 << 20
-"""An image with more bytes, once it is decoded, is refused."""
+"""An image with more bytes, once it is decoded, is refused; so is one that is too large for Pillow."""
 _PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
 _PNG_DEPTH, _PNG_COLOUR = 24, 25
 _PNG_GRAY: Final = 0

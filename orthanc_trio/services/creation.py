@@ -21,6 +21,8 @@ from .spool import Collected
 from .switches import Switches
 from .tags import TagReader
 
+_PICTURE_REQUESTS: Final = 2
+"""Requests with images that are dealt with at the same time."""
 _PICTURES_S: Final = 60.0
 """What the images of one request may take to be decoded."""
 
@@ -48,6 +50,8 @@ class Creation:
         self._dictionary = dictionary
         self._switches = switches
         self._now = now
+        # Images take memory in a worker process, and then here.
+        self._pictures = trio.CapacityLimiter(_PICTURE_REQUESTS)
 
     async def create(self, request: CreateRequest, origin: Origin) -> list[StoreResult]:
         """Create and store the instances of a request, in order.
@@ -55,6 +59,14 @@ class Creation:
         Raises BadParent, ParentIsInstance; what `create_files` raises for the request, and `Ingest.store`.
         """
         parent = None if request.parent is None else await self._parent(request.parent)
+        if not request.has_pictures:
+            return await self._create(request, parent, origin)
+        async with self._pictures:
+            return await self._create(request, parent, origin)
+
+    async def _create(
+        self, request: CreateRequest, parent: Parent | None, origin: Origin
+    ) -> list[StoreResult]:
         files = [await self._ingest.transcoded(file) for file in await self._files(request, parent)]
         return await self._ingest.store_in_batch(partial(_store, files=files), origin)
 
