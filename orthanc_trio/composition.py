@@ -48,6 +48,8 @@ from .storage.area import Storage
 from .workers import Workers
 
 _OUTPUTS_FOLDER = "jobs"
+_BATCHES_OF_JOB = 4
+"""A job handles at least so many batches at the same time: most of them wait for the disk."""
 
 
 class Base(Struct, frozen=True, kw_only=True):
@@ -78,7 +80,10 @@ def make_rewriting(base: Base) -> RewritingServices:
         removal=Removal(base.index, base.bus, settling=base.settling, now=utc_now),
         options=options.rewriting_options(settings, base.dictionary),
         switches=base.switches,
-        threads={kind: count or cores() for kind, count in settings.jobs_engine_threads_count.items()},
+        threads={
+            kind: count or max(cores(), _BATCHES_OF_JOB)
+            for kind, count in settings.jobs_engine_threads_count.items()
+        },
         pseudonym_keys=settings.pseudonym_keys,
         overwrite=settings.overwrite_instances,
         checks_patients=settings.patient_level_enabled,
