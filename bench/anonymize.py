@@ -16,7 +16,7 @@ from .load import load_study, wait_success
 from .question import Better, Question, Sample
 from .server import Server
 
-_POLL_S = 0.01
+_POLL_S = 0.03
 _READ_BACK = 5
 
 
