@@ -11,6 +11,7 @@ import trio
 from msgspec import Raw, Struct
 
 from orthanc_trio.bus import EventBus
+from orthanc_trio.index.index import Index
 from orthanc_trio.jobs.attempt import AnyKind, AnyOutcome, InWorker
 from orthanc_trio.jobs.engine import JobsEngine, Signal
 from orthanc_trio.jobs.kind import Look, StepContext
@@ -149,9 +150,10 @@ class Gate:
 
 
 class MemoryStore:
-    """A JobsStore that keeps what it is given, and can fail, hang or die."""
+    """A JobsStore that keeps what it is given, and can fail, hang or die; `index` is what looks see."""
 
-    def __init__(self) -> None:
+    def __init__(self, index: Index | None = None) -> None:
+        self.index = index
         self.records: dict[str, bytes] = {}
         self.plans: dict[str, bytes] = {}
         self.holds: bytes | None = None
@@ -170,9 +172,11 @@ class MemoryStore:
                 self.plans.pop(job_id, None)
 
     async def insert(self, job_id: str, record_of: Callable[[Any], bytes]) -> None:
-        await self.save({job_id: record_of(None)}, ())
+        await self.save({job_id: await self.look(record_of)}, ())
 
     async def look(self, function: Callable[[Any], T]) -> T:
+        if self.index is not None:
+            return await self.index.read(function)
         await trio.lowlevel.checkpoint()
         return function(None)
 
@@ -210,7 +214,7 @@ class MemoryStore:
 
     def survivor(self) -> "MemoryStore":
         """What the next process finds."""
-        store = MemoryStore()
+        store = MemoryStore(self.index)
         store.records, store.plans, store.holds = dict(self.records), dict(self.plans), self.holds
         return store
 
