@@ -5,18 +5,20 @@ even that. Only what a walk in ascending order fully understands is done here; t
 """
 
 from collections.abc import Mapping
+from itertools import count
 from struct import Struct
 from typing import Final, NamedTuple
 
 from .new_identity import NewIdentity
-from .new_value import encode_element
+from .new_value import NewElements, encode_element
 from .part10 import EncodedDataset
+from .patchable import DELIMITERS, Element, NotUnderstood, Patchable
+from .path_tree import Nodes, nodes_in, replacements_in
 from .rules import REFERENCED_SOP_INSTANCE_UID, STUDY_REFERENCES, Act, Rules
 from .scan import (
     ITEM,
     ITEM_DELIMITER,
     LITTLE,
-    LONG_VRS,
     MAX_DEPTH,
     PIXEL_DATA,
     SEQUENCE_DELIMITER,
@@ -24,22 +26,16 @@ from .scan import (
     UNDEFINED,
     BadEncoding,
     NeedMoreData,
-    end_of_value,
 )
 from .value import TEXT_VRS
 
 _NEVER: Final = 1 << 32
 _FIRST_REPEATING_GROUP: Final = 0x5000
-_MAX_SHORT: Final = 0xFFFE
-_SHORT: Final = Struct("<H")
 _LONG: Final = Struct("<L")
-_DELIMITERS: Final = 0xFFFE
+_DELIMITER_BYTES: Final = 8
+_NOTHING: Final[Mapping[int, bytes]] = {}
 # Members of an Enum cost a lookup by name each time.
 _NOTE, _REMOVE, _CLEAR, _REPLACE = Act.NOTE, Act.REMOVE, Act.CLEAR, Act.REPLACE
-
-
-class NotUnderstood(Exception):
-    """The bytes are of a kind that is left to `edit`."""
 
 
 class Patched(NamedTuple):
@@ -53,22 +49,19 @@ class Patched(NamedTuple):
     noted: dict[int, bytes]
 
 
-class _Element(NamedTuple):
-    """The header of an element: where it begins, its VR (None if implicit), and where its value does."""
+class _Place(NamedTuple):
+    """Where an item is: the sequences that lead to it, and what paths ask for in it."""
 
-    tag: int
-    vr: bytes | None
-    start: int
-    value: int
-    length: int
+    parents: tuple[int, ...]
+    nodes: Nodes
 
 
-def patch(opened: EncodedDataset, rules: Rules, identity: NewIdentity, new: Mapping[int, bytes]) -> Patched:
+def patch(opened: EncodedDataset, rules: Rules, identity: NewIdentity, new: NewElements) -> Patched:
     """Do to a dataset what the rules say; `new` are the replacements, encoded as the dataset is.
 
     Raises NotUnderstood, and NeedMoreData if the head of a file ends too early.
     """
-    if opened.is_deflated or opened.source.order is not LITTLE or rules.has_paths:
+    if opened.is_deflated or opened.source.order is not LITTLE or _are_paths_into_others(rules):
         raise NotUnderstood
     walk = _Walk(opened, rules, identity, new)
     try:
@@ -78,18 +71,25 @@ def patch(opened: EncodedDataset, rules: Rules, identity: NewIdentity, new: Mapp
     return walk.result()
 
 
+def _are_paths_into_others(rules: Rules) -> bool:
+    """Tell whether paths lead into sequences that are new, or are kept but for this."""
+    acts = (rules.top.get(sequence) for node in rules.paths for sequence, _ in node.children)
+    return any(act is Act.REPLACE or act is Act.KEEP for act in acts)
+
+
 class _Walk:
-    def __init__(
-        self, opened: EncodedDataset, rules: Rules, identity: NewIdentity, new: Mapping[int, bytes]
-    ) -> None:
+    def __init__(self, opened: EncodedDataset, rules: Rules, identity: NewIdentity, new: NewElements) -> None:
         self._source = opened.source
+        self._elements = Patchable(opened.source)
         self._data = opened.source.data
         self._size = len(self._data)
         self._implicit = opened.implicit
         self._rules = rules
         self._sequences = rules.sequences
         self._identity = identity
-        self._new = new
+        self._new = new.top
+        self._at_paths = new.at_paths
+        self._top = _Place((), rules.paths)
         self._noted: dict[int, bytes] = {}
         self._pieces: list[bytes] = []
         self._copied = opened.start
@@ -127,7 +127,7 @@ class _Walk:
                 if act is None or act is _REMOVE:
                     self._cut(position, position := position + 8 + length)
                     continue
-            position = self._top_element(self._element(position, implicit=implicit), act)
+            position = self._top_element(self._elements.at(position, implicit=implicit), act)
         if position > self._source.total:
             raise NotUnderstood
         if position + 8 <= self._source.total or (created != _NEVER and position > self._size):
@@ -159,104 +159,52 @@ class _Walk:
         if element:
             self._pieces.append(element)
 
-    def _top_element(self, element: _Element, act: Act | None) -> int:
+    def _top_element(self, element: Element, act: Act | None) -> int:
         """Treat one element; return the place after it."""
         if act is None and self._rules.removes(element.tag, is_nested=False):
             act = _REMOVE
         if act is None or act > _REPLACE:
-            changed, end = self._inner(element, act, ())
+            changed, end = self._inner(element, act, self._top)
         else:
-            end = self._end(element)
+            end = self._elements.end_of(element)
             changed = self._simple(element, end, act)
         if changed is not None:
             self._replace(element.start, end, changed)
         return end
 
-    def _simple(self, element: _Element, end: int, act: Act) -> bytes | None:
+    def _simple(self, element: Element, end: int, act: Act) -> bytes | None:
         """Return what an element becomes by an act that does not depend on its value; None if it stays."""
         if act is _CLEAR:
-            return self._with_length(element, 0) if element.length else None
+            return self._elements.with_length(element, 0) if element.length else None
         if act is _REMOVE:
             return b""
         if act is _NOTE:
-            self._noted[element.tag] = self._value(element, end)
+            self._noted[element.tag] = self._elements.value_of(element, end)
             return None
         return self._new[element.tag] if act is _REPLACE else None
 
-    # --- elements in general
+    # --- values
 
-    def _element(self, position: int, *, implicit: bool) -> _Element:
-        if position + 8 > self._size:
-            raise self._source.lack(position + 8)
-        if implicit:
-            group, number, length = LITTLE.implicit.unpack_from(self._data, position)
-            return _Element(group << 16 | number, None, position, position + 8, length)
-        group, number, vr, length = LITTLE.explicit.unpack_from(self._data, position)
-        if vr in SHORT_VRS:
-            return _Element(group << 16 | number, vr, position, position + 8, length)
-        if group == _DELIMITERS:
-            return _Element(group << 16 | number, None, position, position + 8, 0)
-        if vr not in LONG_VRS:
-            raise NotUnderstood
-        if position + 12 > self._size:
-            raise self._source.lack(position + 12)
-        (length,) = _LONG.unpack_from(self._data, position + 8)
-        return _Element(group << 16 | number, vr, position, position + 12, length)
-
-    def _value(self, element: _Element, end: int) -> bytes:
-        if end > self._size:
-            raise self._source.lack(end)
-        return self._data[element.value : end]
-
-    def _end(self, element: _Element) -> int:
-        if element.length != UNDEFINED:
-            return element.value + element.length
-        if element.tag == PIXEL_DATA:
-            return self._end_of_fragments(element.value)
-        return end_of_value(self._source, element.vr, UNDEFINED, element.value)
-
-    def _end_of_fragments(self, position: int) -> int:
-        while True:
-            if position + 8 > self._size:
-                raise NeedMoreData(self._source.total) if self._size < self._source.total else NotUnderstood
-            group, number, length = LITTLE.implicit.unpack_from(self._data, position)
-            position += 8
-            match group << 16 | number:
-                case 0xFFFEE000 if length != UNDEFINED:
-                    position += length
-                case 0xFFFEE0DD:
-                    return position
-                case _:
-                    raise NotUnderstood
-
-    def _with_length(self, element: _Element, length: int) -> bytes:
-        """Return the header of an element with another length."""
-        if element.value - element.start == 8 and element.vr is not None:
-            if length > _MAX_SHORT:
-                raise NotUnderstood
-            return self._data[element.start : element.value - 2] + _SHORT.pack(length)
-        return self._data[element.start : element.value - 4] + _LONG.pack(length)
-
-    def _inner(
-        self, element: _Element, act: Act | None, parents: tuple[int, ...]
-    ) -> tuple[bytes | None, int]:
+    def _inner(self, element: Element, act: Act | None, place: _Place) -> tuple[bytes | None, int]:
         """Treat what depends on the value: a sequence, or a value that is mapped to another one.
 
         Return what the element becomes, None if it stays, and the place after it.
         """
         if self._is_sequence(element):
-            if self._rules.is_anonymization:
-                return self._sequence(element, parents)
-            return None, self._end(element)
-        end = self._end(element)
+            if self._rules.is_anonymization or any(node.leads_into(element.tag) for node in place.nodes):
+                return self._sequence(element, place)
+            return None, self._elements.end_of(element)
+        end = self._elements.end_of(element)
         if act is None:
             return None, end
-        value = self._identity.value(act, self._value(element, end), is_nested=bool(parents))
-        if not parents:
+        value = self._identity.value(
+            act, self._elements.value_of(element, end), is_nested=bool(place.parents)
+        )
+        if not place.parents:
             self._noted[element.tag] = value
-        return self._with_length(element, len(value)) + value, end
+        return self._elements.with_length(element, len(value)) + value, end
 
-    def _is_sequence(self, element: _Element) -> bool:
+    def _is_sequence(self, element: Element) -> bool:
         if element.vr == b"SQ" or (
             element.length == UNDEFINED and element.vr in (None, b"UN") and element.tag != PIXEL_DATA
         ):
@@ -269,86 +217,122 @@ class _Walk:
 
     # --- sequences
 
-    def _sequence(self, element: _Element, parents: tuple[int, ...]) -> tuple[bytes | None, int]:
+    def _sequence(self, element: Element, place: _Place) -> tuple[bytes | None, int]:
         limit = None if element.length == UNDEFINED else element.value + element.length
-        if len(parents) >= MAX_DEPTH:
+        if len(place.parents) >= MAX_DEPTH:
             raise NotUnderstood
         if limit is not None and limit > self._size:
             raise self._source.lack(limit)
-        implicit = element.vr in (None, b"UN")
-        changed, end = self._items(element.value, limit, (*parents, element.tag), implicit=implicit)
+        changed, end = self._items(element, limit, place)
         if changed is None:
             return None, end
         if limit is None:
             return self._data[element.start : element.value] + changed, end
-        return self._with_length(element, len(changed)) + changed, end
+        return self._elements.with_length(element, len(changed)) + changed, end
 
-    def _items(
-        self, position: int, limit: int | None, parents: tuple[int, ...], *, implicit: bool
-    ) -> tuple[bytes | None, int]:
+    def _items(self, sequence: Element, limit: int | None, place: _Place) -> tuple[bytes | None, int]:
         """Return the items of a sequence with what ends it, None if they stay, and the place after it."""
         pieces: list[bytes] = []
-        copied = position
-        while limit is None or position < limit:
-            tag, _, start, value, length = self._element(position, implicit=True)
+        position = copied = sequence.value
+        implicit = sequence.vr in (None, b"UN")
+        parents = (*place.parents, sequence.tag)
+        for index in count():
+            if limit is not None and position >= limit:
+                break
+            tag, _, _, value, length = self._elements.at(position, implicit=True)
             if tag == SEQUENCE_DELIMITER and limit is None:
                 position = value
                 break
-            if tag != ITEM:
+            end = None if length == UNDEFINED else value + length
+            if tag != ITEM or (limit is not None and end is not None and end > limit):
                 raise NotUnderstood
-            inner = None if length == UNDEFINED else value + length
-            if limit is not None and inner is not None and inner > limit:
-                raise NotUnderstood
-            changed, position = self._item(value, inner, parents, implicit=implicit)
+            inner = _Place(parents, nodes_in(place.nodes, sequence.tag, index) if place.nodes else ())
+            changed, position = self._item(value, end, inner, implicit=implicit)
             if changed is not None:
-                header = self._data[start : value - 4] + _LONG.pack(
-                    UNDEFINED if inner is None else len(changed)
-                )
-                pieces += (self._data[copied:start], header, changed)
+                size = _LONG.pack(UNDEFINED if end is None else len(changed))
+                pieces += (self._data[copied : value - 4], size, changed)
                 copied = position
         if limit is not None and position != limit:
             raise NotUnderstood
-        if not pieces:
-            return None, position
-        pieces.append(self._data[copied:position])
-        return b"".join(pieces), position
+        return self._joined(pieces, copied, position)
+
+    def _joined(self, pieces: list[bytes], copied: int, end: int) -> tuple[bytes | None, int]:
+        return (b"".join((*pieces, self._data[copied:end])) if pieces else None), end
 
     def _item(
-        self, position: int, limit: int | None, parents: tuple[int, ...], *, implicit: bool
+        self, position: int, limit: int | None, place: _Place, *, implicit: bool
     ) -> tuple[bytes | None, int]:
         """Return the elements of an item with what ends it, None if they stay, and the place after it."""
         pieces: list[bytes] = []
         copied, previous = position, -1
-        while limit is None or position < limit:
-            element = self._element(position, implicit=implicit)
-            if element.tag == ITEM_DELIMITER and limit is None:
-                position = element.value
-                break
-            if element.tag <= previous or element.tag >> 16 == _DELIMITERS:
+        new = self._new_in(place, implicit=implicit)
+        made = sorted(new, reverse=True)
+        while (element := self._next_in_item(position, limit, implicit=implicit)) is not None:
+            if element.tag <= previous:
                 raise NotUnderstood
             previous = element.tag
-            changed, position = self._nested_element(element, parents)
+            while made and made[-1] <= element.tag:
+                if (tag := made.pop()) != element.tag:
+                    pieces += (self._data[copied:position], new[tag])
+                    copied = position
+            changed, position = self._nested_element(element, place, new)
             if changed is not None:
                 pieces += (self._data[copied : element.start], changed)
                 copied = position
-        if limit is not None and position != limit:
+        if made:
+            pieces += (self._data[copied:position], *(new[tag] for tag in reversed(made)))
+            copied = position
+        return self._joined(pieces, copied, position if limit is not None else position + _DELIMITER_BYTES)
+
+    def _next_in_item(self, position: int, limit: int | None, *, implicit: bool) -> Element | None:
+        """Return the element at a position, None at the end of the item."""
+        if limit is not None and position >= limit:
+            if position != limit:
+                raise NotUnderstood
+            return None
+        element = self._elements.at(position, implicit=implicit)
+        if element.tag >> 16 == DELIMITERS:
+            if element.tag != ITEM_DELIMITER or limit is not None:
+                raise NotUnderstood
+            return None
+        return element
+
+    def _new_in(self, place: _Place, *, implicit: bool) -> Mapping[int, bytes]:
+        """Return what paths put into an item."""
+        if not place.nodes:
+            return _NOTHING
+        new = {tag: self._at_paths[number][1] for tag, number in replacements_in(place.nodes).items()}
+        if new and implicit != self._implicit:
             raise NotUnderstood
-        if not pieces:
-            return None, position
-        pieces.append(self._data[copied:position])
-        return b"".join(pieces), position
+        return new
 
-    def _nested_element(self, element: _Element, parents: tuple[int, ...]) -> tuple[bytes | None, int]:
+    def _nested_element(
+        self, element: Element, place: _Place, new: Mapping[int, bytes]
+    ) -> tuple[bytes | None, int]:
         tag = element.tag
-        act = self._rules.act(tag, is_nested=True)
-        if tag == REFERENCED_SOP_INSTANCE_UID and parents == STUDY_REFERENCES:
-            act = Act.MAP_STUDY
+        if tag in new:
+            return new[tag], self._elements.end_of(element)
+        act = self._nested_act(tag, place)
         if act is _REMOVE or (act is _CLEAR and not self._is_text(element)):
-            return b"", self._end(element)
+            return b"", self._elements.end_of(element)
+        if act is Act.KEEP:
+            return None, self._elements.end_of(element)
         if act is _CLEAR:
-            end = self._end(element)
-            return (self._with_length(element, 0) if element.length else None), end
-        return self._inner(element, act, parents)
+            end = self._elements.end_of(element)
+            return (self._elements.with_length(element, 0) if element.length else None), end
+        return self._inner(element, act, place)
 
-    def _is_text(self, element: _Element) -> bool:
+    def _nested_act(self, tag: int, place: _Place) -> Act | None:
+        for node in place.nodes:
+            if tag in node.removals:
+                return _REMOVE
+        if any(tag in node.keeps for node in place.nodes):
+            if any(node.leads_into(tag) for node in place.nodes):
+                raise NotUnderstood
+            return Act.KEEP
+        if tag == REFERENCED_SOP_INSTANCE_UID and place.parents == STUDY_REFERENCES:
+            return Act.MAP_STUDY if self._rules.is_anonymization else None
+        return self._rules.act(tag, is_nested=True)
+
+    def _is_text(self, element: Element) -> bool:
         return (element.vr or self._rules.dictionary.entry_of(element.tag).vr) in TEXT_VRS

@@ -16,7 +16,8 @@ from .modification import IDENTIFIERS, PATIENT_ID, SERIES_INSTANCE_UID, SOP_INST
 from .new_identity import NewIdentity
 from .new_value import Encoding, NewElements, encode_new
 from .part10 import EXPLICIT_LITTLE, NATIVE, EncodedDataset, encode_meta, open_dataset
-from .patch import NotUnderstood, patch
+from .patch import patch
+from .patchable import NotUnderstood
 from .rules import BURNED_IN_ANNOTATION, SOP_CLASS_UID, SPECIFIC_CHARACTER_SET, Act, Rules
 from .scan import PIXEL_DATA, BadEncoding, NeedMoreData, scan
 
@@ -112,7 +113,7 @@ class Rewriter:
             raise NotUnderstood
         before = self._read_before(opened)
         new = self._new(before, implicit=opened.implicit)
-        patched = patch(opened, self._rules, self._identity(before), new.top)
+        patched = patch(opened, self._rules, self._identity(before), new)
         replaced = {
             tag: new.top[tag][_UID_HEADER_BYTES:]
             for tag in (SOP_CLASS_UID, SOP_INSTANCE_UID)

@@ -21,6 +21,7 @@ from .modification import (
     STUDY_INSTANCE_UID,
     Modification,
 )
+from .path_tree import path_tree
 from .profile import Profile, ProfileAction, TagRange, load_profile
 
 PATIENT_BIRTH_DATE: Final = 0x00100030
@@ -96,9 +97,7 @@ class Rules:
         self.removes_private = modification.removes_private_tags
         self.ranges: tuple[TagRange, ...] = ()
         self.is_anonymization = modification.is_anonymization
-        self.has_paths = bool(
-            modification.path_keeps or modification.path_removals or modification.path_replacements
-        )
+        self.paths = path_tree(modification)
         if modification.profile is not None:
             self._anonymize(load_profile(modification.profile))
         self._renew()

@@ -46,12 +46,25 @@ ANONYMIZATIONS: list[dict[str, Any]] = [
     {"Replace": {"StudyInstanceUID": "1.2.3", "PatientID": "X", "StudyDescription": "é"}, "Force": True},
     {"Keep": ["StudyDescription", "SOPInstanceUID", SEQUENCE], "Remove": ["Modality"], "Force": True},
     {"Keep": [f"{SEQUENCE}[*].PatientName"], "Remove": [f"{SEQUENCE}[0].StudyDate"], "ShiftDates": -3},
+    {"Keep": [SEQUENCE], "Replace": {f"{SEQUENCE}[*].PatientName": "A"}},
+    {
+        "Keep": [f"{SEQUENCE}[0].{SEQUENCE}", f"{SEQUENCE}[*].ReferencedStudySequence"],
+        "Remove": ["ReferencedStudySequence[*].PatientID", f"{SEQUENCE}[1].{SEQUENCE}[*].PatientID"],
+        "Replace": {
+            f"{SEQUENCE}[*].PatientAge": "020Y",
+            f"{SEQUENCE}[1].PatientAge": "030Y",
+            f"{SEQUENCE}[1].{SEQUENCE}[*].PatientName": "é",
+            "ReferencedStudySequence[0].7fe1,0010": "Z",
+        },
+    },
 ]
 MODIFICATIONS: list[dict[str, Any]] = [
     {"Replace": {"PatientName": "é", "0009,0010": "Q", "7fe1,0010": "Z"}, "RemovePrivateTags": True},
     {"Replace": {SEQUENCE: [{"PatientName": "A", SEQUENCE: [{"Rows": "3"}, {}]}], "Rows": "7"}},
     {"Remove": ["StudyDate", SEQUENCE, "PixelData"], "Replace": {"SpecificCharacterSet": "ISO_IR 192"}},
     {"Replace": {f"{SEQUENCE}[*].PatientName": "B", f"{SEQUENCE}[0].{SEQUENCE}[1].StudyDate": "20200101"}},
+    {"Replace": {SEQUENCE: [{"PatientName": "A"}], f"{SEQUENCE}[0].PatientName": "B"}},
+    {"Replace": {f"{SEQUENCE}[0].{SEQUENCE}": [{"Rows": "3"}]}, "Remove": [f"{SEQUENCE}[*].PatientName"]},
 ]
 ALL: list[Modification] = [
     *(named_patient(anonymization_of_body(body), 1) for body in ANONYMIZATIONS),
