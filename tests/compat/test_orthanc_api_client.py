@@ -168,3 +168,31 @@ def test_resources_are_deleted(client: Any, study: str) -> None:
     client.upload(make_instance())
     client.delete_all_content()
     assert client.patients.get_all_ids() == []
+
+
+def test_studies_are_modified_and_anonymised(client: Any, study: str) -> None:
+    changed = client.studies.modify(study, replace_tags={"StudyDescription": "B"}, delete_original=False)
+    assert client.studies.get(changed).main_dicom_tags["StudyDescription"] == "B"
+    anonymous = client.studies.anonymize(study, replace_tags={"PatientName": "No"}, delete_original=False)
+    assert client.studies.get(anonymous).patient_main_dicom_tags["PatientName"] == "No"
+    series = client.series.get_all_ids()[:2]
+    _, new_series, _, _ = client.series.modify_bulk(
+        series, replace_tags={"SeriesDescription": "C"}, delete_original=False
+    )
+    assert len(new_series) == 2
+    job = client.studies.anonymize_bulk_async([study, changed])
+    assert job.wait_completed(timeout=10, polling_interval=0.05)
+    assert (job.info.status, job.info.type) == ("Success", "ResourceModification")
+
+
+def test_series_are_merged_and_documents_attached(client: Any, study: str, tmp_path: Path) -> None:
+    other = client.instances.get_parent_study_id(client.upload(make_instance(study=2))[0])
+    [series] = client.studies.get_series_ids(other)
+    client.studies.merge(study, series, keep_source=True)
+    assert len(client.studies.get_series_ids(study)) == 3
+    (tmp_path / "a.pdf").write_bytes(b"%PDF-1.4 made up")
+    instance = client.studies.attach_pdf(study, str(tmp_path / "a.pdf"), "A report")
+    assert client.instances.is_pdf(instance)
+    client.instances.download_pdf(instance, str(tmp_path / "b.pdf"))
+    assert (tmp_path / "b.pdf").read_bytes().startswith(b"%PDF-1.4 made up")
+    assert client.studies.get_pdf_instances(study) == [instance]

@@ -136,3 +136,24 @@ def test_metadata_changes_and_the_system(client: Any, tmp_path: Path) -> None:
         client.get_studies_id("nothing")
     client.delete_studies_id(study.id_)
     assert client.get_patients() == []
+
+
+def test_resources_are_modified_and_anonymised(client: Any, tmp_path: Path) -> None:
+    (folder := tmp_path / "in").mkdir()
+    study = upload(client, folder)
+    changed = study.modify(replace={"StudyDescription": "Changed"}, keep_source=True)
+    assert (changed.description, len(changed.series)) == ("Changed", 2)
+    assert study.description == "Study 1"
+    anonymous = study.anonymize(replace={"PatientName": "Nobody"}, keep=["StudyDate"])
+    assert anonymous.parent_patient.name == "Nobody"
+    assert anonymous.date.date() == study.date.date()
+    job = study.series[0].anonymize_as_job()
+    job.wait_until_completion(0.1)
+    assert (job.state, job.type) == (pyorthanc.jobs.State.success, "ResourceModification")
+    assert pyorthanc.Series(job.content["ID"], client).modality == "CT"
+    job = study.parent_patient.modify_as_job(replace={"PatientID": "NEW"}, force=True)
+    job.wait_until_completion(0.1)
+    assert pyorthanc.Patient(job.content["ID"], client).patient_id == "NEW"
+    instance = study.series[0].instances[0]
+    assert pydicom.dcmread(io.BytesIO(instance.modify(replace={"PatientName": "One"}))).PatientName == "One"
+    assert pydicom.dcmread(io.BytesIO(instance.anonymize())).PatientIdentityRemoved == "YES"
