@@ -197,11 +197,7 @@ class ModifyKind:
         self._runs.pop(context.job_id, None)
         if not args.is_atomic:
             return
-        log = self._log(context, args)
-        if not await self._in_thread(lambda: log.has_ended):
-            lines = await self._in_thread(log.lines)
-            new = [line.result.instance for line in lines.values() if line.is_new]
-            await delete_all(self._services.removal, new)
+        await delete_all(self._services.removal, await self._in_thread(self._log(context, args).doomed))
 
     def _run(self, context: Context, args: ModifyArgs) -> _Run:
         known = self._runs.get(context.job_id)

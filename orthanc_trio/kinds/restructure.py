@@ -109,7 +109,10 @@ class RestructureKind(Generic[ArgsT]):
         return Continue(cursor, cursor.next, total, self._content(args, cursor) | news)
 
     async def discard(self, context: Context, args: ArgsT) -> None:
-        """Leave everything: until all new instances are stored, no source is deleted."""
+        """Take back what the job has stored, if it is all or nothing. Safe to repeat."""
+        if args.is_atomic:
+            doomed = await self._in_thread(self._log(context, args).doomed)
+            await delete_all(self._services.removal, doomed)
 
     async def _delete_some(
         self, context: Context, args: ArgsT, plan: RewritingPlan, cursor: RestructureCursor
@@ -117,7 +120,7 @@ class RestructureKind(Generic[ArgsT]):
         """Delete sources of which the log says that their successors are stored; without it, start over."""
         if args.keeps_source or plan.total == 0:
             return Done(self._content(args, cursor))
-        log = self._log(context)
+        log = self._log(context, args)
         lines = await self._in_thread(log.lines)
         if len(lines) < plan.total - cursor.failed:
             return Continue(RestructureCursor(), 0, plan.total + 1)
@@ -139,11 +142,11 @@ class RestructureKind(Generic[ArgsT]):
 
     def _rewriting(self, context: Context, args: ArgsT) -> Rewriting:
         recipe = Recipe(modification=args.modification, key=args.key, origin=args.origin)
-        note = None if args.keeps_source else self._log(context).note
+        note = None if args.keeps_source and not args.is_atomic else self._log(context, args).note
         return self._services.begin(recipe, context.in_worker, note)
 
-    def _log(self, context: Context) -> RewritingLog:
-        return RewritingLog(context.output_path(_LOG), is_durable=False)
+    def _log(self, context: Context, args: ArgsT) -> RewritingLog:
+        return RewritingLog(context.output_path(_LOG), is_durable=args.is_atomic)
 
     async def _in_thread(self, function: Callable[[], T]) -> T:
         return await trio.to_thread.run_sync(function, limiter=self._files)

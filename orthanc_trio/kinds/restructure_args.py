@@ -19,6 +19,8 @@ class RestructureArgs(Struct, frozen=True, kw_only=True, omit_defaults=True):
     origin: Origin
     keeps_source: bool = False
     is_permissive: bool = False
+    is_atomic: bool = False
+    """Whether a job that fails or is cancelled takes back what it has stored."""
 
     @property
     def resources(self) -> tuple[str, ...]:

@@ -56,6 +56,12 @@ class RewritingLog:
         """Whether all of it stays."""
         return self._content().endswith(_END)
 
+    def doomed(self) -> list[str]:
+        """Return the instances that go if nothing is to stay: those that are new, unless all of it stays."""
+        if self.has_ended:
+            return []
+        return [line.result.instance for line in self.lines().values() if line.is_new]
+
     def lines(self) -> dict[str, Line]:
         """Return what came of each source. One that was new at any time is new."""
         lines: dict[str, Line] = {}

@@ -234,6 +234,30 @@ async def test_failure_of_one_source_keeps_all(tmp_path: Path) -> None:
         assert sources <= {facts.id for facts in await studies.of(INSTANCE)}
 
 
+@pytest.mark.parametrize("keeps_source", [True, False])
+async def test_failure_of_a_job_that_is_all_or_nothing_leaves_nothing_new(
+    tmp_path: Path, keeps_source: bool
+) -> None:
+    async with open_studies(tmp_path) as studies:
+        args = await studies.merge(is_atomic=True, keeps_source=keeps_source)
+        sources = {facts.id for facts in await studies.of(INSTANCE)}
+        await studies.damage(args)
+        with pytest.raises(OrthancError):
+            await run(studies, MERGE, args)
+        assert len(await studies.of(INSTANCE)) > len(sources)
+        for _ in range(2):
+            await studies.kinds[MERGE].discard(studies.context, args)
+            assert {facts.id for facts in await studies.of(INSTANCE)} == sources
+
+
+async def test_what_has_taken_the_place_of_its_source_stays(tmp_path: Path) -> None:
+    async with open_studies(tmp_path) as studies:
+        args = await studies.merge(is_atomic=True)
+        await run(studies, MERGE, args)
+        await studies.kinds[MERGE].discard(studies.context, args)
+        assert len(await studies.of(INSTANCE)) == 3 * COUNT
+
+
 async def test_permissive_job_leaves_what_fails_where_it_was(tmp_path: Path) -> None:
     async with open_studies(tmp_path) as studies:
         args = await studies.merge(is_permissive=True)

@@ -43,6 +43,7 @@ async def split(context: ServerContext, request: Request, *, id: str) -> AnyAnsw
         key=secrets.token_bytes(_KEY_BYTES),
         origin=_origin(request),
         is_permissive=fields.boolean("Permissive", False),
+        is_atomic=fields.boolean("Atomic", False),
     )
     return await run_and_answer(context, SPLIT, args, job_options(request, body))
 
@@ -67,6 +68,7 @@ async def merge(context: ServerContext, request: Request, *, id: str) -> AnyAnsw
         key=secrets.token_bytes(_KEY_BYTES),
         origin=_origin(request),
         is_permissive=fields.boolean("Permissive", False),
+        is_atomic=fields.boolean("Atomic", False),
     )
     return await run_and_answer(context, MERGE, args, job_options(request, body))
 
