@@ -91,7 +91,7 @@ class JobViews:
 
     def encode(self, record: JobRecord, now: datetime) -> bytes:
         """Return the JSON of one job."""
-        return self._encode(record, now, iso_basic(now).encode())
+        return b"".join(self._pieces(record, now, iso_basic(now).encode()))
 
     async def encode_many(self, records: Sequence[JobRecord], now: datetime) -> bytes:
         """Return the JSON array of `records`; other tasks run in between if there are many."""
@@ -99,22 +99,27 @@ class JobViews:
         pace = Pace()
         pieces: list[bytes] = []
         for start in range(0, len(records), _SLICE):
-            part = records[start : start + _SLICE]
-            pieces.extend([self._encode(record, now, timestamp) for record in part])
+            for record in records[start : start + _SLICE]:
+                known = self._halves.get(record.id)
+                if known is not None and known[0] is record:  # in place, since lists are long
+                    pieces += (b",", known[1], timestamp, known[2])
+                else:
+                    pieces += (b",", *self._pieces(record, now, timestamp))
             await pace.give_way()
-        return b"[" + b",".join(pieces) + b"]"
+        return b"".join((b"[", *pieces[1:], b"]"))
 
-    def _encode(self, record: JobRecord, now: datetime, timestamp: bytes) -> bytes:
+    def _pieces(self, record: JobRecord, now: datetime, timestamp: bytes) -> tuple[bytes, ...]:
+        """Return what, joined, is the JSON of one job."""
         if record.state is JobState.RUNNING:
-            return _encode(job_view(record, now))
+            return (_encode(job_view(record, now)),)
         known = self._halves.get(record.id)
         if known is None or known[0] is not record:
             view = job_view(record, now, retry_as=self._retry_as)
             head = _encode({name: value for name, value in view.items() if name < "Timestamp"})[:-1]
             tail = _encode({name: value for name, value in view.items() if name > "Timestamp"})[1:]
-            known = (record, head, tail)
+            known = (record, head + b',"Timestamp":"', b'",' + tail)
             self._keep(known)
-        return b"".join((known[1], b',"Timestamp":"', timestamp, b'",', known[2]))
+        return known[1], timestamp, known[2]
 
     def _keep(self, halves: tuple[JobRecord, bytes, bytes]) -> None:
         if len(self._halves) >= _MAX_KEPT:  # also how those of jobs that are gone leave
