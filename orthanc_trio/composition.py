@@ -77,7 +77,13 @@ def make_rewriting(base: Base) -> RewritingServices:
     return RewritingServices(
         ingest=_make_ingest(base, _make_transcoder(base)),
         storage=base.storage,
-        removal=Removal(base.index, base.bus, settling=base.settling, now=utc_now),
+        removal=Removal(
+            base.index,
+            base.bus,
+            settling=base.settling,
+            now=utc_now,
+            is_read_only=base.settings.read_only,
+        ),
         options=options.rewriting_options(settings, base.dictionary),
         switches=base.switches,
         threads={

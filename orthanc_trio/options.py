@@ -133,6 +133,7 @@ def ingest_options(settings: Settings, dictionary: Dictionary) -> IngestOptions:
         stores_md5=settings.store_md5_for_attachments,
         compresses=settings.storage_compression,
         stores_dicom=settings.store_dicom,
+        is_read_only=settings.read_only,
         limits=storage_limits(settings),
         dictionary=dictionary,
         main_dicom_tags=main_tags(settings, dictionary),

@@ -147,6 +147,12 @@ class CannotStoreInstance(OrthancError):
     code = ErrorCode.CANNOT_STORE_INSTANCE
 
 
+class ReadOnlyServer(OrthancError):
+    """A change of what is stored, asked of a server that is read-only."""
+
+    code = ErrorCode.READ_ONLY
+
+
 class CorruptedFile(OrthancError):
     """A stored file whose bytes are not those that were stored."""
 

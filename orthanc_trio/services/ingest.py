@@ -20,7 +20,7 @@ from ..dicom.part10 import DEFLATED, NATIVE
 from ..index.index import Index
 from ..index.transaction import Transaction
 from ..metrics import Metrics
-from ..model.errors import BadFileFormat, OrthancError
+from ..model.errors import BadFileFormat, OrthancError, ReadOnlyServer
 from ..model.event import ChangeEvent, ResourceDeleted, ResourcesTouched
 from ..model.resource import AttachmentType, ResourceLevel
 from ..model.tags import MAIN_DICOM_TAGS, MainDicomTags
@@ -74,6 +74,7 @@ class IngestOptions(Struct, frozen=True, kw_only=True):
     """Whether files are stored deflated, unless their pixels are compressed already."""
     stores_dicom: bool = True
     """Whether the files are kept at all; else only what the index says of them."""
+    is_read_only: bool = False
     limits: StorageLimits = StorageLimits()
     main_dicom_tags: MainDicomTags = field(default_factory=lambda: MAIN_DICOM_TAGS)
     dictionary: Dictionary = STANDARD
@@ -150,7 +151,7 @@ class Ingest:
         `IngestTranscoding`. Safe to repeat: the same instance gives AlreadyStored or replaces itself, as
         `OverwriteInstances` says.
         Raises BadFileFormat, InexistentTag for what is no instance; FullStorage, FileStorageCannotWrite,
-        DatabaseError if it cannot be kept. Source: the Orthanc Book, "Configuration of Orthanc".
+        DatabaseError, ReadOnlyServer if it cannot be kept. Source: the Orthanc Book, "Configuration".
         """
         started_s = perf_counter()
         if transcodes:
@@ -240,6 +241,8 @@ class Ingest:
             return error
 
     def _draft(self, data: Collected, written: list[str]) -> _Draft:
+        if self._options.is_read_only:
+            raise ReadOnlyServer
         parsed = self._parse(data)
         deflates = self._options.compresses and parsed.transfer_syntax in PLAIN_SYNTAXES
         key = data.key if isinstance(data, Received) and not deflates else new_key()

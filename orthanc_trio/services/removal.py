@@ -8,6 +8,7 @@ from msgspec import Struct
 from ..bus import EventBus
 from ..index.index import Index
 from ..index.transaction import Deletion, Transaction
+from ..model.errors import ReadOnlyServer
 from ..model.event import ResourceDeleted, ResourcesTouched
 from ..model.resource import Metadata, ResourceLevel
 from .settling import Settling
@@ -30,17 +31,24 @@ class Removal:
     """Deletes resources with all that belongs to them."""
 
     def __init__(
-        self, index: Index, bus: EventBus, *, settling: Settling, now: Callable[[], datetime]
+        self,
+        index: Index,
+        bus: EventBus,
+        *,
+        settling: Settling,
+        now: Callable[[], datetime],
+        is_read_only: bool = False,
     ) -> None:
         self._index = index
         self._bus = bus
         self._settling = settling
         self._now = now
+        self._is_read_only = is_read_only
 
     async def delete(self, level: ResourceLevel, id: str) -> Deletion | None:
         """Remove a resource, its descendants and the ancestors left empty; None if it does not exist.
 
-        On return it is gone for good; its files follow in the background.
+        On return it is gone for good; its files follow in the background. Raises ReadOnlyServer.
         """
         removed = await self._index.write(lambda tx: self._delete(tx, level, id))
         if removed is None:
@@ -65,6 +73,8 @@ class Removal:
         self._bus.publish(ResourcesTouched(removed.survivors))
 
     def _delete(self, tx: Transaction, level: ResourceLevel | None, id: str) -> Removed | None:
+        if self._is_read_only:
+            raise ReadOnlyServer
         row = tx.find(id)
         if row is None or level not in (None, row.level):
             return None

@@ -11,7 +11,14 @@ import trio
 from orthanc_trio.config.settings import OverwriteInstances
 from orthanc_trio.index.index import Index
 from orthanc_trio.index.transaction import ReadTransaction, Transaction
-from orthanc_trio.model.errors import BadFileFormat, DatabaseError, FullStorage, InexistentTag, OrthancError
+from orthanc_trio.model.errors import (
+    BadFileFormat,
+    DatabaseError,
+    FullStorage,
+    InexistentTag,
+    OrthancError,
+    ReadOnlyServer,
+)
 from orthanc_trio.model.event import ChangeEvent, ResourceDeleted, ResourcesTouched
 from orthanc_trio.model.resource import Metadata, ResourceLevel
 from orthanc_trio.model.tags import signature
@@ -369,3 +376,11 @@ async def test_a_cancel_at_any_moment_leaves_no_half_of_an_instance(tmp_path: Pa
         else:
             pytest.fail("storing takes more steps than expected")
         assert step > 1
+
+
+async def test_a_read_only_server_stores_nothing_whoever_asks(tmp_path: Path) -> None:
+    async with open_services(tmp_path, options=IngestOptions(is_read_only=True)) as services:
+        with pytest.raises(ReadOnlyServer):
+            await services.ingest.store(make_instance(), REST)
+        assert await services.facts(INSTANCE) == []
+        await services.check_files(tmp_path)
