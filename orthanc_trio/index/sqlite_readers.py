@@ -10,7 +10,7 @@ from outcome import capture
 from ..calls import CallQueue
 from ..model.errors import DatabaseError
 from .sqlite_connection import translated
-from .sqlite_reading import SqliteReadTransaction
+from .sqlite_reading import SqliteView
 from .transaction import ReadTransaction
 
 T = TypeVar("T")
@@ -53,7 +53,7 @@ def apply(connection: sqlite3.Connection, function: Callable[[ReadTransaction], 
     try:
         connection.execute("BEGIN")
         try:
-            return function(SqliteReadTransaction(connection))
+            return function(SqliteView(connection))
         finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")

@@ -77,6 +77,9 @@ _OF_TYPES = "AND c.type IN (SELECT value FROM json_each(?))"
 
 _decode_ids = msgspec.json.Decoder(list[str]).decode
 
+_MAX_ROWS = 1000
+"""So many look-ups of a view are kept."""
+
 
 class SqliteReadTransaction:
     """A ReadTransaction on one connection that is in a transaction. Each row as in `transaction.py`."""
@@ -264,6 +267,22 @@ class SqliteReadTransaction:
         """Return a property of the whole index."""
         found = self._sql.one("SELECT value FROM properties WHERE name = ?", (name,))
         return found[0] if found else None
+
+
+class SqliteView(SqliteReadTransaction):
+    """A ReadTransaction in which nothing changes: a resource is looked up once."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        super().__init__(connection)
+        self._rows: dict[str, Row | None] = {}
+
+    def find(self, id: str) -> Row | None:
+        """Return the row of an Orthanc identifier, whatever its level."""
+        if id not in self._rows:
+            if len(self._rows) == _MAX_ROWS:
+                self._rows.clear()
+            self._rows[id] = super().find(id)
+        return self._rows[id]
 
 
 def _bounded(number: int | None) -> int:

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
+from sys import intern
 from threading import Lock
 from typing import Any
 
@@ -234,7 +235,8 @@ class _EarlyPlans:
 
 
 def _size_content(key: str, size: int) -> dict[str, Any]:
-    return {key: str(size), f"{key}MB": size // _MEGABYTE}
+    # There may be many jobs: they share the names.
+    return {key: str(size), intern(f"{key}MB"): size // _MEGABYTE}
 
 
 def _content(cursor: ArchiveCursor) -> dict[str, Any]:
