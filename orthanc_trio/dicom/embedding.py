@@ -22,7 +22,7 @@ _BYTES: Final = "application/octet-stream"
 _JPEG: Final = "image/jpeg"
 _MODELS: Final = {"model/stl": b"3", "model/obj": b"4", "model/mtl": b"5"}
 _DOCUMENT_CLASS: Final = b"1.2.840.10008.5.1.4.1.1.104."
-_PDF_MAGIC: Final = b"%PDF"
+_PDF_MAGIC: Final = b"%PDF-"
 _ITEM: Final = b"\xfe\xff\x00\xe0"
 _VR, _SHORT_HEADER, _LONG_HEADER = slice(4, 6), 8, 12
 _SEQUENCE_DELIMITER: Final = b"\xfe\xff\xdd\xe0\0\0\0\0"
@@ -69,7 +69,7 @@ def embed(uri: str, *, is_encapsulated: bool = False) -> Embedded:
     if media_type == _BYTES:
         return Embedded(_elements({_PIXEL_DATA: (b"OW", data)}), {})
     if media_type == _PDF:
-        if len(data) <= len(_PDF_MAGIC) or not data.startswith(_PDF_MAGIC):
+        if not data.startswith(_PDF_MAGIC):
             raise BadFileFormat("Not a PDF file")
         return _document(
             media_type, data, b"1", {_MODALITY: (b"CS", b"OT"), _CONVERSION_TYPE: (b"CS", b"WSD")}

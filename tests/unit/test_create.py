@@ -97,6 +97,7 @@ def test_instances_of_a_series_differ_in_their_number_and_identifier() -> None:
         ({"Tags": {"Rows": "1e9"}}, BadFileFormat),
         ({"Tags": {}, "Content": 5}, BadPayload),
         ({"Tags": {}, "Content": uri("application/pdf", b"%PD-")}, BadFileFormat),
+        ({"Tags": {}, "Content": uri("application/pdf", b"%PDF1.4")}, BadFileFormat),
         ({"Tags": {}, "Content": uri("text/plain", b"x")}, NotImplementedYet),
         ({"Tags": {}, "Content": "data:image/png;base64," + "A" * 5}, BadFileFormat),
     ],
