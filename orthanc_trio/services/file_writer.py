@@ -6,6 +6,7 @@ MD5 takes longer than anything else that is done with a large file, so another t
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from math import inf
 
 from msgspec.structs import replace
 
@@ -33,7 +34,7 @@ class FileWriter:
     def write(self, area: StorageArea, key: str, data: Collected, type: int, *, deflates: bool) -> Attachment:
         """Write the file `key`, unsettled, and describe it. A `Received` that stays plain has its own key.
 
-        `deflates` stores it deflated, unless it is in memory and does not shrink.
+        `deflates` stores it deflated, unless it does not shrink.
         Raises FullStorage, FileStorageCannotWrite.
         """
         if not isinstance(data, Received):
@@ -73,8 +74,13 @@ class FileWriter:
         )
 
     def _deflate_received(self, area: StorageArea, key: str, data: Received, type: int) -> Attachment:
+        read, content_md5 = data.receiver.read, data.md5 if self._stores_md5 else ""
         deflater = Deflater()
-        size, md5 = self._write_pieces(area, key, _deflated(deflater, data.receiver.read, data.size))
+        deflated = self._write_pieces(area, key, _deflated(deflater, read, data.size), below=data.size)
+        if deflated is None:
+            self._write_pieces(area, key, _plain_pieces(read, data.size))
+            return _plain(key, type, data.size, content_md5)
+        size, md5 = deflated
         return Attachment(
             type=type,
             uuid=key,
@@ -82,7 +88,7 @@ class FileWriter:
             uncompressed_size=data.size,
             compression=Compression.DEFLATE,
             md5=md5,
-            uncompressed_md5=data.md5 if self._stores_md5 else "",
+            uncompressed_md5=content_md5,
             crc32=deflater.crc,
         )
 
@@ -94,18 +100,25 @@ class FileWriter:
         content, deflater = open_content(area, old), Deflater()
         is_deflated = compression is Compression.DEFLATE
         make = partial(_deflated, deflater) if is_deflated else _plain_pieces
-        size, md5 = self._write_pieces(area, key, make(content.read, content.size))
+        written = self._write_pieces(area, key, make(content.read, content.size))
+        assert written is not None
+        size, md5 = written
         crc = deflater.crc if is_deflated else 0
         return replace(old, uuid=key, size=size, compression=compression, md5=md5, crc32=crc)
 
-    def _write_pieces(self, area: StorageArea, key: str, pieces: Iterable[bytes]) -> tuple[int, str]:
-        """Write the file `key` and return its size and MD5."""
-        digest = hashlib.md5(usedforsecurity=False)
+    def _write_pieces(
+        self, area: StorageArea, key: str, pieces: Iterable[bytes], *, below: float = inf
+    ) -> tuple[int, str] | None:
+        """Write the file `key` and return its size and MD5; None, and no file, unless its size is `below`."""
+        digest, size = hashlib.md5(usedforsecurity=False), 0
         receiver = area.receive(key)
         try:
             for piece in pieces:
                 digest.update(piece)
                 receiver.write(piece)
+                size += len(piece)
+            if size >= below:
+                return None
             return receiver.commit(), digest.hexdigest() if self._stores_md5 else ""
         finally:
             receiver.discard()  # does nothing after the commit

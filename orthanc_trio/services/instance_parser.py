@@ -27,9 +27,10 @@ class InstanceParser:
         """
         size = min(_HEAD, total)
         while True:
+            head = read(0, size)
             try:
                 return parse_instance(
-                    memoryview(read(0, size)),
+                    head if isinstance(head, bytes) else memoryview(head),  # the parser copies all but bytes
                     default_encoding=default_encoding,
                     total_size=total,
                     plan=self._plan,

@@ -26,7 +26,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def large() -> bytes:
-    noise = random.Random(0).randbytes(1 << 20)
+    noise = random.Random(0).randbytes(1 << 19).hex().encode()
     return make_instance(instance=9, study=9, EncapsulatedDocument=noise * (LARGE >> 20) + b"the end!")
 
 
@@ -68,6 +68,17 @@ def test_a_large_file_is_deflated_and_inflated_in_pieces(server: Server, large: 
     with zipfile.ZipFile(io.BytesIO(server.get(f"/studies/{study}/archive").body)) as archive:
         assert archive.testzip() is None
         assert [archive.read(name) for name in archive.namelist()] == [large]
+
+
+def test_what_does_not_shrink_is_stored_as_it_is(server: Server) -> None:
+    for number, size in enumerate((8 << 20, LARGE)):
+        data = make_instance(study=80 + number, EncapsulatedDocument=random.Random(1).randbytes(size))
+        id = stored_id(server, data)
+        info = server.get(f"/instances/{id}/attachments/dicom/info").json()
+        assert info["CompressedSize"] == info["UncompressedSize"] == len(data)
+        assert info["CompressedMD5"] == info["UncompressedMD5"] == hashlib.md5(data).hexdigest()
+        assert server.get(f"/instances/{id}/attachments/dicom/is-compressed").body == b"0"
+        assert server.get(f"/instances/{id}/file").body == data
 
 
 @pytest.mark.parametrize("form", ["archive", "media"])
