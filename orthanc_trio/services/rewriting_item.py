@@ -1,13 +1,14 @@
 """One instance on its way to another one: read, rewritten, written as a new file. Blocks."""
 
 import hashlib
+from collections.abc import Iterator
 from typing import Final
 
 from msgspec import Struct
 
 from ..dicom.rewrite import Rewriter, Rewritten
 from ..dicom.scan import NeedMoreData
-from ..model.errors import CorruptedFile, OrthancError
+from ..model.errors import CorruptedFile, FileStorageCannotWrite, FullStorage, OrthancError
 from ..model.resource import Attachment
 from ..storage.area import Blob, StorageArea
 from ..storage.content import open_content
@@ -18,6 +19,7 @@ from .spool import Received
 _HEAD: Final = 16 << 10
 """Most headers are shorter."""
 _PIECE: Final = 1 << 20
+_SMALL: Final = 32 << 10
 
 
 class Source(Struct, frozen=True):
@@ -97,54 +99,72 @@ def make_file(area: StorageArea, item: Item, rewriter: Rewriter, *, stores_md5: 
     """
     blob: Blob = MemoryBlob(b"")
     try:
-        if item.edited is None:
-            blob = item.content(area)
+        rewritten = item.edited
+        if rewritten is None:
+            blob = _at_hand(item.content(area))
             rewritten = rewrite_head(blob, rewriter)
-        else:
-            rewritten = item.edited
         if rewritten is None:
             item.needs_whole = True
             return None
         item.is_burned_in = rewritten.is_burned_in
+        return _join(area, rewritten, blob, stores_md5=stores_md5)
+    except (FullStorage, FileStorageCannotWrite):
+        raise
     except OrthancError as error:
         item.error = error
         return None
-    return _join(area, rewritten, blob, stores_md5=stores_md5)
 
 
 def rewrite_head(blob: Blob, rewriter: Rewriter) -> Rewritten | None:
     """Rewrite the head of a file; None if only a parse of the whole of it will do. Raises CorruptedFile."""
     size = min(_HEAD, blob.size)
     while True:
-        head = blob.read(0, size)
-        if len(head) < size:
-            raise CorruptedFile
         try:
-            return rewriter.rewrite(head, blob.size)
+            return rewriter.rewrite(_read(blob, 0, size), blob.size)
         except NeedMoreData as more:
             if more.needed >= blob.size:
                 return None
             size = min(max(more.needed, 4 * size), blob.size)
 
 
+def _at_hand(blob: Blob) -> Blob:
+    """Read a small file at once: to open it again for what follows its head costs more."""
+    return MemoryBlob(_read(blob, 0, blob.size)) if blob.size <= _SMALL else blob
+
+
+def _read(blob: Blob, offset: int, size: int) -> bytes:
+    data = blob.read(offset, size)
+    if len(data) < size:
+        raise CorruptedFile
+    return data
+
+
 def _join(area: StorageArea, rewritten: Rewritten, blob: Blob, *, stores_md5: bool) -> Received:
-    key, head, offset = new_key(), rewritten.head, rewritten.tail_offset
+    """Write the new head, and behind it what follows in the source. Raises InexistentFile, CorruptedFile."""
+    key, head, offset = new_key(), rewritten.head, min(rewritten.tail_offset, blob.size)
     receiver = area.receive(key)
+    digest = hashlib.md5(usedforsecurity=False)
     is_complete = False
     try:
-        receiver.write(head)
-        digest = hashlib.md5(head, usedforsecurity=False)
         if not stores_md5:
+            receiver.write(head)
             receiver.copy(blob, offset)
         else:
             # MD5 has to see the bytes, and once they are here, it is cheaper to write them than to copy.
-            for start in range(offset, blob.size, _PIECE):
-                piece = blob.read(start, _PIECE)
+            for piece in _pieces(head, blob, offset):
                 digest.update(piece)
                 receiver.write(piece)
         is_complete = True
     finally:
         if not is_complete:
             receiver.discard()
-    size = len(head) + max(0, blob.size - offset)
-    return Received(key, receiver, size, digest.hexdigest())
+    return Received(key, receiver, len(head) + blob.size - offset, digest.hexdigest())
+
+
+def _pieces(head: bytes, blob: Blob, offset: int) -> Iterator[bytes]:
+    if blob.size - offset <= _SMALL:
+        yield head + _read(blob, offset, blob.size - offset)
+        return
+    yield head
+    for start in range(offset, blob.size, _PIECE):
+        yield _read(blob, start, min(_PIECE, blob.size - start))

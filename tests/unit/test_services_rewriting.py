@@ -10,7 +10,7 @@ import pytest
 
 from orthanc_trio.dicom.modification_request import anonymization_of_body, modification_of_body
 from orthanc_trio.index.transaction import ReadTransaction
-from orthanc_trio.model.errors import InexistentFile
+from orthanc_trio.model.errors import CorruptedFile, InexistentFile
 from orthanc_trio.model.resource import Facts, Metadata, ResourceLevel
 from orthanc_trio.services.ingest import IngestOptions, ResourceIds, StoreResult
 from orthanc_trio.services.rewriting import Outcome, Recipe, Rewriting, RewritingOptions, Source, Transcoding
@@ -132,6 +132,21 @@ async def test_a_source_that_vanished_fails_alone(tmp_path: Path) -> None:
         outcomes = await make_rewriting(services, anonymization()).store(sources)
         assert isinstance(outcomes[0].error, InexistentFile)
         assert outcomes[1].is_new
+
+
+@pytest.mark.parametrize("stores_md5", [True, False])
+async def test_a_source_that_was_cut_off_fails_alone(tmp_path: Path, stores_md5: bool) -> None:
+    async with open_services(tmp_path) as services:
+        await upload(services, [make_instance(instance=n, rows=300, columns=300) for n in (1, 2)])
+        sources = await sources_of(services)
+        await services.settling.idle()
+        [path] = (tmp_path / "storage").glob(f"*/{sources[1].file.uuid}")
+        with path.open("r+b") as file:
+            file.truncate(100_000)
+        outcomes = await make_rewriting(services, anonymization(), stores_md5=stores_md5).store(sources)
+        assert outcomes[0].is_new
+        assert isinstance(outcomes[1].error, CorruptedFile)
+        assert len(await services.facts(INSTANCE)) == 3
 
 
 async def test_ancestors_that_stay_get_the_new_values() -> None:
