@@ -74,7 +74,8 @@ class Outputs:
         self._unflushed.update(output.file for output in record.outputs if output.crc32 is not None)
         if self._unflushed:
             self._has_work.set()
-        self._has_finished.set()
+        if self._kept.next_expiry() is not None:
+            self._has_finished.set()
         return self._evict()
 
     def expire(self, now: datetime) -> list[str]:
