@@ -43,8 +43,7 @@ def recode_file(data: bytes, target: TransferSyntax, quality: int, *, keeps_uid:
         raise BadFileFormat("The file has an unknown transfer syntax, or inflates to too much")
     dataset = dcmread(BytesIO(data), force=True)
     if "PixelData" not in dataset:
-        if not target.is_native:
-            raise BadFileFormat("There are no pixels to compress")
+        pass  # only the encoding of the dataset changes, and of a compressed syntax that is a plain one
     elif source.is_native and target.is_native:
         _rewrite_native(dataset, source, target)
     else:

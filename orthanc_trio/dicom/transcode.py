@@ -17,8 +17,8 @@ def transcode(
     """Return a DICOM file in the transfer syntax `syntax`: `data` itself if it has it already.
 
     A lossy target (`quality` 1 to 100, beyond that the nearest) gives another instance, with a SOP Instance
-    UID of its own, unless `keeps_uid`. None if it cannot be done: the codecs do not read or write that for
-    these pixels, or there are none to compress, too many, or damaged ones. Blocks.
+    UID of its own, unless `keeps_uid`; without pixels nothing is lost. None if it cannot be done: the codecs
+    do not read or write that for these pixels, or there are too many, or damaged ones. Blocks.
     """
     from .recode import recode_file
 

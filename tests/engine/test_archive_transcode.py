@@ -75,7 +75,7 @@ async def test_each_step_may_crash_without_a_change_to_the_result(
 ) -> None:
     monkeypatch.setattr(archive_step, "_STEP_MEMBERS", 2)
     async with opened_library() as library:
-        ids, args = await stored_study(library, 6, rows=0)
+        ids, args = await stored_study(library, 6, PixelData=b"12")
         (tmp_path / "calm").mkdir()
         (tmp_path / "stormy").mkdir()
         calm, stormy = Context(tmp_path / "calm"), Context(tmp_path / "stormy")
@@ -95,7 +95,7 @@ async def test_only_some_of_many_failures_are_named_but_all_are_counted(
 ) -> None:
     monkeypatch.setattr(archive_step, "NAMED_REFUSALS", 2)
     async with opened_library() as library:
-        _, args = await stored_study(library, 5, rows=0)
+        _, args = await stored_study(library, 5, PixelData=b"12")
 
         done, _ = await run(library.kinds["Archive"], Context(tmp_path), args)
 

@@ -38,6 +38,7 @@ def stored(server: Server) -> dict[str, Any]:
     report = dcmread(str(get_testdata_file("test-SR.dcm")))
     report.StudyInstanceUID = study_uid()
     report.PatientID = "P1"
+    report.add_new("PixelData", "OW", b"12")  # pixels of no size, which nobody can transcode
     file = BytesIO()
     report.save_as(file)
     answer = server.request("POST", "/instances", file.getvalue()).json()
@@ -72,7 +73,7 @@ def test_an_archive_has_what_can_be_transcoded_and_names_what_cannot(
 
     assert syntaxes(archive) == [("CT", RLE), ("CT", RLE), ("SR", EXPLICIT)]
     assert content["Transcode"] == RLE
-    assert "LossyQuality" not in content
+    assert content["LossyQuality"] == 90
     assert content["NotTranscoded"] == [stored["report"]]
     assert content["NotTranscodedCount"] == 1
 
@@ -86,6 +87,14 @@ def test_an_archive_that_is_streamed_is_transcoded_too(
     reply = server.get(path.format(**stored) + LOSSLESS)
 
     assert syntaxes(reply.body) == [("CT", LOSSLESS), ("CT", LOSSLESS), ("SR", EXPLICIT)]
+
+
+def test_a_file_without_pixels_is_sent_in_every_transfer_syntax(server: Server) -> None:
+    report = server.post("/instances", make_instance(study=77, rows=0, modality="SR")).json()["ID"]
+    for syntax in (RLE, LOSSLESS, NEAR):
+        reply = server.get(f"/instances/{report}/file?transcode={syntax}")
+        assert reply.status == 200
+        assert dcmread(BytesIO(reply.body)).file_meta.TransferSyntaxUID == syntax
 
 
 def test_a_target_without_compression_suits_all(server: Server, stored: dict[str, Any]) -> None:
