@@ -1,6 +1,7 @@
 """Resources as answers: what a view shows is fetched for all of them at once, then encoded, and kept.
 
-An encoding is kept with its description, which the library forgets when the resource changes.
+An encoding is kept with its description, which the library forgets when the resource changes; one with
+requested tags until anything changes.
 """
 
 from collections.abc import Sequence
@@ -59,7 +60,8 @@ async def answer_all(context: ServerContext, descriptions: Sequence[Description]
 
 async def encode_all(context: ServerContext, descriptions: Sequence[Description], view: View) -> list[bytes]:
     """Return the JSON objects of resources, in their order."""
-    key = _key(view)
+    # Requested tags come from ancestors, descendants and files too: they hold until anything changes.
+    key = f"{_key(view)}@{context.library.generation}" if view.tags else _key(view)
     known = [description.encodings.get(key) for description in descriptions]
     encoded = [body for body in known if body is not None]
     if len(encoded) == len(known):

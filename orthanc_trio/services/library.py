@@ -64,6 +64,11 @@ class Library:
             self._cache.pop(id, None)
             self.files.forget(id)
 
+    @property
+    def generation(self) -> int:
+        """A number that is another one after each change of anything."""
+        return self._generation
+
     def close(self) -> None:
         """Close the files that are kept open. Safe to repeat."""
         self.files.close()

@@ -73,6 +73,8 @@ class RequestedTags:
                 for each in descriptions:
                     found[each.facts.id][tag] = each.facts.metadata.get(Metadata.SOP_CLASS_UID)
             else:
+                if any(tag in self._places[lower] for lower in ResourceLevel if lower > level):
+                    self._warn("W005_RequestingTagFromLowerResourceLevel", "%s is of a lower level", tag)
                 for id in found:
                     missing[id].add(number)
         if missing:

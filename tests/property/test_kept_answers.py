@@ -10,6 +10,8 @@ from msgspec.structs import replace
 
 from orthanc_trio import options
 from orthanc_trio.config.settings import IndexBackend, Settings, StorageBackend
+from orthanc_trio.index.transaction import Transaction
+from orthanc_trio.model.event import ResourcesTouched
 from orthanc_trio.model.resource import ResourceLevel
 from orthanc_trio.rest.auth import access_policy
 from orthanc_trio.rest.describing import encode_all
@@ -42,6 +44,7 @@ STEPS = st.one_of(
     st.tuples(st.just("label"), st.sampled_from(ResourceLevel), st.integers(0, 9), st.sampled_from("ab")),
     st.tuples(st.just("metadata"), st.sampled_from(ResourceLevel), st.integers(0, 9), st.sampled_from("ab")),
     st.tuples(st.just("protect"), st.integers(0, 9), st.booleans()),
+    st.tuples(st.just("rename"), st.integers(0, 9), st.sampled_from("xy")),
 )
 
 
@@ -53,6 +56,10 @@ async def act(context: ServerContext, step: tuple[Any, ...]) -> None:
         case ("protect", number, is_protected):
             for id in await some(context, ResourceLevel.PATIENT, number):
                 await context.annotations.set_protected(id, is_protected=is_protected)
+        case ("rename", number, name):
+            for id in await some(context, ResourceLevel.STUDY, number):
+                await context.index.write(lambda tx, id=id: rename(tx, id, name))  # type: ignore[misc]
+                context.bus.publish(ResourcesTouched((id,)))
         case (verb, level, number, *rest):
             for id in await some(context, level, number):
                 if verb == "delete":
@@ -61,6 +68,13 @@ async def act(context: ServerContext, step: tuple[Any, ...]) -> None:
                     await context.annotations.add_label(level, id, rest[0])
                 else:
                     await context.metadata.write(id, 1024, rest[0], None)
+
+
+def rename(tx: Transaction, study: str, name: str) -> None:
+    """Change what a study says of its patient, as a reconstruction of this level alone does."""
+    found = tx.find(study)
+    assert found is not None
+    tx.set_tags(found.row, tx.tags_of([study])[study].own, {"0010,0010": name})
 
 
 async def some(context: ServerContext, level: ResourceLevel, number: int) -> list[str]:
