@@ -1,8 +1,8 @@
 """Names and usual VRs of data elements, as DCMTK 3.7 knows them: what the API shows.
 
-Public elements come from pydicom's dictionary, which is imported at the first use because that is slow;
-private ones from `private_tags.txt`; the configuration adds its own. Whoever names or reads a tag is handed
-a `Dictionary`. Source: PS3.6; the Orthanc Book, "DICOM-as-JSON", and the option `Dictionary`.
+Public elements come from pydicom's dictionary, which is read at the first use; private ones from
+`private_tags.txt`; the configuration adds its own. Whoever names or reads a tag is handed a `Dictionary`.
+Source: PS3.6; the Orthanc Book, "DICOM-as-JSON", and the option `Dictionary`.
 """
 
 import re
@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from ..model.errors import AlreadyExistingTag, UnknownDicomTag
 from ..model.tags import OwnTag
+from .standard_tags import standard_row, tag_of_keyword
 
 UNKNOWN_NAME = "Unknown Tag & Data"
 RETIRED = "RETIRED_"
@@ -141,12 +142,10 @@ def _place(tag: int) -> tuple[int, int]:
 
 
 def _public_entry(tag: int) -> Entry:
-    from pydicom.datadict import get_entry
-
-    try:
-        vr, _, _, retired, keyword = get_entry(tag)
-    except KeyError:
+    row = standard_row(tag)
+    if row is None:
         return UNKNOWN
+    vr, _, _, retired, keyword = row
     is_retired = (bool(retired) or tag in _ALSO_RETIRED) and tag not in _NOT_RETIRED
     # Where the dictionary leaves a choice, such as "US or SS", the first one is usual.
     return Entry((RETIRED if is_retired else "") + keyword, vr[:2].encode())
@@ -154,9 +153,7 @@ def _public_entry(tag: int) -> Entry:
 
 @lru_cache(maxsize=_KEPT_NAMES)
 def _public_tag(keyword: str) -> int | None:
-    from pydicom.datadict import tag_for_keyword
-
-    return tag_for_keyword(keyword) if keyword else None
+    return tag_of_keyword(keyword) if keyword else None
 
 
 def _no_entries() -> dict[tuple[str, int, int], Entry]:

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from .dictionary import STANDARD, Dictionary
 from .render import Format, Rendering, render_dataset
-from .rules import tags_of
+from .standard_tags import tags_of
 
 MAX_SHOWN_CHARACTERS: Final = 256
 MAX_CHANGES: Final = 10_000

@@ -16,6 +16,7 @@ from .charset import Charset, encode
 from .data_uri import decode_base64
 from .dictionary import STANDARD, Dictionary, is_private, tag_text
 from .scan import MAX_DEPTH, SHORT_VRS
+from .standard_tags import standard_row
 from .tag_path import TagPath
 from .value import TEXT_VRS
 
@@ -108,9 +109,8 @@ def vr_of(tag: int, private_creator: str, dictionary: Dictionary) -> bytes:
 
 def _is_of_words(tag: int) -> bool:
     """Tell whether the dictionary leaves the choice between bytes and words."""
-    from pydicom.datadict import dictionary_has_tag, dictionary_VR
-
-    return dictionary_has_tag(tag) and dictionary_VR(tag) == _WORDS
+    row = standard_row(tag)
+    return row is not None and row[0] == _WORDS
 
 
 def _encode_new(tag: int, value: Any, encoding: Encoding, depth: int) -> bytes:

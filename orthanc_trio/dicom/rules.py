@@ -6,7 +6,7 @@ at the top follows the profile; curves and overlays are removed at the top as we
 """
 
 from enum import IntEnum, auto
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Final
 
 from ..model.resource import ResourceLevel
@@ -23,6 +23,7 @@ from .modification import (
 )
 from .path_tree import path_tree
 from .profile import Profile, ProfileAction, TagRange, load_profile
+from .standard_tags import tags_of
 
 PATIENT_BIRTH_DATE: Final = 0x00100030
 SPECIFIC_CHARACTER_SET: Final = 0x00080005
@@ -153,14 +154,6 @@ class Rules:
 
     def _creates(self, tag: int, act: Act) -> bool:
         return act in (Act.REPLACE, Act.NAME_PATIENT) or (tag in _MAPPINGS and act is _MAPPINGS[tag])
-
-
-@cache
-def tags_of(*vrs: str) -> frozenset[int]:
-    """Return the tags that have one of these VRs by the standard."""
-    from pydicom.datadict import DicomDictionary  # type: ignore[attr-defined]  # not in its __all__
-
-    return frozenset(tag for tag, row in DicomDictionary.items() if row[0] in vrs)
 
 
 def _is_in(tag: int, found: TagRange) -> bool:
