@@ -6,7 +6,7 @@ Source: the Orthanc Book, "Anonymization and modification of DICOM files"; the t
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ..model.errors import BadFileFormat, BadRequest, InternalError, ParameterOutOfRange
+from ..model.errors import BadFileFormat, BadRequest, ParameterOutOfRange
 from ..model.resource import ResourceLevel
 from .dictionary import STANDARD, Dictionary
 from .modification import (
@@ -104,13 +104,13 @@ def anonymization_of_body(
 def level_of_body(body: Any) -> ResourceLevel | None:
     """Return the member Level of a request to modify in bulk, None if it is absent.
 
-    Raises ParameterOutOfRange for another word, InternalError for another type.
+    Raises ParameterOutOfRange for another word, BadFileFormat for another type, where Orthanc fails.
     """
     name = _members(body).get("Level")
     if name is None:
         return None
     if not isinstance(name, str):
-        raise InternalError
+        raise BadFileFormat("String value expected in field: Level")
     level = _LEVELS.get(name.upper())
     if level is None:
         raise ParameterOutOfRange(f"Invalid resource type '{name}'")

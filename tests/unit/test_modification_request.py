@@ -164,7 +164,7 @@ CASES = (
     + [(anonymization_of_body, *row) for row in BAD + BAD_ANONYMIZE]
     + [
         (level_of_body, {"Level": "Foo"}, 3, "Invalid resource type 'Foo'"),
-        (level_of_body, {"Level": 1}, -1, ""),
+        (level_of_body, {"Level": 1}, 15, "String value expected in field: Level"),
     ]
 )
 
