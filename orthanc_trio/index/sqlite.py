@@ -20,6 +20,8 @@ from .transaction import ReadTransaction, Transaction
 
 T = TypeVar("T")
 
+READERS_THAT_WRITE = 2
+"""Threads of their own, so that nobody who only reads waits for the turn of a writer."""
 CLOSE_TIMEOUT_S = 60.0
 """The longest time that closing waits for functions that are under way."""
 
@@ -35,7 +37,8 @@ async def open_sqlite_index(folder: Path, *, is_synchronous: bool, readers: int 
     limiter = trio.CapacityLimiter(1)
     connect = partial(_connect, folder, is_synchronous=is_synchronous, readers=readers)
     writing, near, *reading = await trio.to_thread.run_sync(connect, limiter=limiter)
-    index = SqliteIndex(Writer(writing), Readers(reading), NearReader(near))
+    both, reading = reading[:READERS_THAT_WRITE], reading[READERS_THAT_WRITE:]
+    index = SqliteIndex(Writer(writing), Readers(reading), Readers(both), NearReader(near))
     try:
         yield index
     finally:
@@ -43,11 +46,11 @@ async def open_sqlite_index(folder: Path, *, is_synchronous: bool, readers: int 
 
 
 def _connect(folder: Path, *, is_synchronous: bool, readers: int) -> list[sqlite3.Connection]:
-    """Return the connections: that of the writer, the near one, and those of the readers."""
+    """Return the connections: that of the writer, the near one, and those of both sorts of readers."""
     opened = [open_writer(folder, is_synchronous=is_synchronous)]
     try:
         migrate(opened[0])
-        opened.extend(open_reader(folder) for _ in range(1 + readers))
+        opened.extend(open_reader(folder) for _ in range(1 + READERS_THAT_WRITE + readers))
     except OrthancError:
         for connection in opened:
             connection.close()
@@ -58,10 +61,13 @@ def _connect(folder: Path, *, is_synchronous: bool, readers: int) -> list[sqlite
 class SqliteIndex:
     """An Index on a SQLite database."""
 
-    def __init__(self, writer: Writer, readers: Readers, near: NearReader) -> None:
+    def __init__(
+        self, writer: Writer, readers: Readers, readers_that_write: Readers, near: NearReader
+    ) -> None:
         self._writer = writer
         self._near = near
         self._readers = readers
+        self._readers_that_write = readers_that_write
 
     async def read(self, function: Callable[[ReadTransaction], T], *, is_quick: bool = False) -> T:
         """Run `function` on a consistent view. Raises DatabaseError if the index is closed."""
@@ -86,7 +92,7 @@ class SqliteIndex:
             self._writer.run_here(lambda tx: save(tx, result))
             return result
 
-        return await self._readers.run(look_and_save)
+        return await self._readers_that_write.run(look_and_save)
 
     def write_here(self, function: Callable[[Transaction], T]) -> T:
         """Run `function` in the calling thread. See `Index.write_here`."""
@@ -98,7 +104,7 @@ class SqliteIndex:
         with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_TIMEOUT_S) as scope:
             self._near.close()
             # The writer last: the last connection to close merges the write-ahead log into the database.
-            for part in (self._readers, self._writer):
+            for part in (self._readers, self._readers_that_write, self._writer):
                 for thread in part.close():
                     await trio.to_thread.run_sync(thread.join, limiter=limiter, abandon_on_cancel=True)
         if scope.cancelled_caught:
