@@ -11,9 +11,9 @@ import pytest
 from tests.support.dicom import make_series
 from tests.support.server import Server, running_server, stored_files
 
-ROUNDS = 4
+ROUNDS = 3
 SEED = 20261126
-COUNT = 600
+COUNT = 400
 
 
 def fill(server: Server) -> list[str]:
