@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from .new_identity import NewIdentity
 from .new_value import NewElements, encode_element
 from .part10 import EncodedDataset
-from .patchable import DELIMITERS, Element, NotUnderstood, Patchable
+from .patchable import DELIMITERS, Element, NotUnderstood, Patchable, Read
 from .path_tree import Nodes, nodes_in, replacements_in
 from .rules import REFERENCED_SOP_INSTANCE_UID, STUDY_REFERENCES, Act, Rules
 from .scan import (
@@ -56,14 +56,20 @@ class _Place(NamedTuple):
     nodes: Nodes
 
 
-def patch(opened: EncodedDataset, rules: Rules, identity: NewIdentity, new: NewElements) -> Patched:
+def patch(
+    opened: EncodedDataset,
+    rules: Rules,
+    identity: NewIdentity,
+    new: NewElements,
+    read: Read | None = None,
+) -> Patched:
     """Do to a dataset what the rules say; `new` are the replacements, encoded as the dataset is.
 
     Raises NotUnderstood, and NeedMoreData if the head of a file ends too early.
     """
     if opened.is_deflated or opened.source.order is not LITTLE or _are_paths_into_others(rules):
         raise NotUnderstood
-    walk = _Walk(opened, rules, identity, new)
+    walk = _Walk(opened, rules, identity, new, Patchable(opened.source, read))
     try:
         walk.top_level(opened.start)
     except BadEncoding as error:
@@ -78,9 +84,16 @@ def _are_paths_into_others(rules: Rules) -> bool:
 
 
 class _Walk:
-    def __init__(self, opened: EncodedDataset, rules: Rules, identity: NewIdentity, new: NewElements) -> None:
+    def __init__(
+        self,
+        opened: EncodedDataset,
+        rules: Rules,
+        identity: NewIdentity,
+        new: NewElements,
+        elements: Patchable,
+    ) -> None:
         self._source = opened.source
-        self._elements = Patchable(opened.source)
+        self._elements = elements
         self._data = opened.source.data
         self._size = len(self._data)
         self._implicit = opened.implicit
@@ -130,7 +143,9 @@ class _Walk:
             position = self._top_element(self._elements.at(position, implicit=implicit), act)
         if position > self._source.total:
             raise NotUnderstood
-        if position + 8 <= self._source.total or (created != _NEVER and position > self._size):
+        if position + 8 <= self._source.total:
+            raise NeedMoreData(position + 8)
+        if created != _NEVER and position > self._size:
             raise NeedMoreData(self._source.total)
         self._create(created, _NEVER, position)
 

@@ -3,18 +3,17 @@
 Strict where `scan` is lenient: what is not understood is not patched.
 """
 
+from collections.abc import Callable
 from struct import Struct
 from typing import Final, NamedTuple
 
 from .scan import (
-    ITEM,
     LITTLE,
     LONG_VRS,
     PIXEL_DATA,
-    SEQUENCE_DELIMITER,
     SHORT_VRS,
     UNDEFINED,
-    NeedMoreData,
+    BadEncoding,
     Source,
     end_of_value,
 )
@@ -22,8 +21,15 @@ from .scan import (
 DELIMITERS: Final = 0xFFFE
 """The group of items and delimiters."""
 _MAX_SHORT: Final = 0xFFFE
+_MAX_READS: Final = 100_000
+"""Of fragments of one image; a file with more has to be at hand."""
+_END_OF_FRAGMENTS: Final = b"\xfe\xff\xdd\xe0\0\0\0\0"
 _SHORT: Final = Struct("<H")
 _LONG: Final = Struct("<L")
+
+
+Read = Callable[[int, int], bytes]
+"""Reads a file: from an offset, up to a number of bytes."""
 
 
 class NotUnderstood(Exception):
@@ -41,10 +47,11 @@ class Element(NamedTuple):
 
 
 class Patchable:
-    """The elements of a source in little endian."""
+    """The elements of a source in little endian; `read` reads what is beyond the data at hand."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, read: Read | None = None) -> None:
         self._source = source
+        self._read = read
         self._data = source.data
         self._size = len(source.data)
 
@@ -93,12 +100,21 @@ class Patchable:
         return self._data[element.start : element.value - 4] + _LONG.pack(length)
 
     def _end_of_fragments(self, position: int) -> int:
+        """Skip encapsulated pixels, which need not be at hand: only the lengths of fragments are read."""
+        number = 0
         while True:
-            if position + 8 > self._size:
-                raise NeedMoreData(self._source.total) if self._size < self._source.total else NotUnderstood
-            tag, _, _, start, length = self.at(position, implicit=True)
-            if tag == SEQUENCE_DELIMITER:
-                return start
-            if tag != ITEM or length == UNDEFINED:
+            header = self._data[position : position + 8]
+            if len(header) < 8:
+                if position + 8 > self._source.total or self._read is None or number >= _MAX_READS:
+                    raise self._source.lack(position + 8)
+                number += 1
+                header = self._read(position, 8)
+                if len(header) < 8:
+                    raise BadEncoding("The file is shorter than it was")
+            position += 8
+            if header == _END_OF_FRAGMENTS:
+                return position
+            length = int.from_bytes(header[4:], "little")
+            if header[:4] != LITTLE.item or length == UNDEFINED:
                 raise NotUnderstood
-            position = start + length
+            position += length

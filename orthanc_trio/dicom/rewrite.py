@@ -17,7 +17,7 @@ from .new_identity import NewIdentity
 from .new_value import Encoding, NewElements, encode_new
 from .part10 import EXPLICIT_LITTLE, NATIVE, EncodedDataset, encode_meta, open_dataset
 from .patch import patch
-from .patchable import NotUnderstood
+from .patchable import NotUnderstood, Read
 from .rules import BURNED_IN_ANNOTATION, SOP_CLASS_UID, SPECIFIC_CHARACTER_SET, Act, Rules
 from .scan import PIXEL_DATA, BadEncoding, NeedMoreData, scan
 
@@ -75,8 +75,10 @@ class Rewriter:
         )
         self._encoded: dict[tuple[bool, Charset], NewElements] = {}
 
-    def rewrite(self, data: bytes, total: int | None = None) -> Rewritten:
+    def rewrite(self, data: bytes, total: int | None = None, read: Read | None = None) -> Rewritten:
         """Rewrite a Part 10 file, or its first bytes if it has `total` bytes in all.
+
+        With `read`, which gets an offset and a size, compressed pixels are skipped and need not be at hand.
 
         Raises NeedMoreData if these do not reach far enough, BadFileFormat if this is no DICOM file or a new
         value is none of its VR, and what else `encode_new` raises. A compressed file that gets new pixels is
@@ -84,7 +86,7 @@ class Rewriter:
         """
         total = len(data) if total is None else total
         try:
-            return self._patch(_opened(data, total))
+            return self._patch(_opened(data, total), read)
         except NotUnderstood:
             if len(data) < total:
                 raise NeedMoreData(total) from None
@@ -108,12 +110,12 @@ class Rewriter:
             # pydicom raises anything for what it has not met before.
             raise BadFileFormat(_INVALID) from error
 
-    def _patch(self, opened: EncodedDataset) -> Rewritten:
+    def _patch(self, opened: EncodedDataset, read: Read | None) -> Rewritten:
         if self._gets_native_pixels(opened.transfer_syntax):
             raise NotUnderstood
         before = self._read_before(opened)
         new = self._new(before, implicit=opened.implicit)
-        patched = patch(opened, self._rules, self._identity(before), new)
+        patched = patch(opened, self._rules, self._identity(before), new, read)
         replaced = {
             tag: new.top[tag][_UID_HEADER_BYTES:]
             for tag in (SOP_CLASS_UID, SOP_INSTANCE_UID)

@@ -120,7 +120,7 @@ def rewrite_head(blob: Blob, rewriter: Rewriter) -> Rewritten | None:
     size = min(_HEAD, blob.size)
     while True:
         try:
-            return rewriter.rewrite(_read(blob, 0, size), blob.size)
+            return rewriter.rewrite(_read(blob, 0, size), blob.size, blob.read)
         except NeedMoreData as more:
             if more.needed >= blob.size:
                 return None

@@ -287,3 +287,22 @@ def test_the_head_of_a_file_is_enough_once_it_reaches_far_enough(
     assert result == expected
     assert sizes == sorted(set(sizes))
     assert sizes[-1] <= len(data)
+
+
+@pytest.mark.parametrize("modification", ALL[:4])
+def test_compressed_pixels_need_not_be_at_hand(modification: Modification) -> None:
+    dataset = make_dataset(rows=64, columns=64)
+    data = write(dataset, JPEG2000Lossless)
+    reads = []
+
+    def read_at(offset: int, size: int) -> bytes:
+        reads.append(offset)
+        return data[offset : offset + size]
+
+    result = rewriter(modification).rewrite(data[:2000], len(data), read_at)
+
+    assert result == rewriter(modification).rewrite(data)
+    assert reads == [len(data) - 8]
+    with pytest.raises(NeedMoreData) as more:
+        rewriter(modification).rewrite(data[:2000], len(data))
+    assert more.value.needed == len(data)
