@@ -219,7 +219,7 @@ async def test_a_lossy_transcoding_keeps_the_uid_that_the_modification_gives() -
 
 async def test_what_cannot_be_transcoded_is_stored_as_it_is() -> None:
     async with open_services() as services:
-        await upload(services, [make_instance(rows=0)])
+        await upload(services, [make_instance(transfer_syntax="1.2.840.10008.1.2.4.90")])
         recipe = anonymization()
         recipe = Recipe(
             modification=recipe.modification,
