@@ -77,7 +77,7 @@ def anonymization_of_body(
     members = _members(body)
     version = members.get("DicomVersion", DEFAULT_VERSION)
     if not isinstance(version, str):
-        raise BadFileFormat
+        raise BadFileFormat("DicomVersion should be a string")
     load_profile(version)
     tags = _Tags(dictionary, is_forced=_boolean(members, "Force"))
     tags.read(members)

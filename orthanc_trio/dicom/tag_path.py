@@ -54,8 +54,11 @@ def parse_tag_path(text: str, dictionary: Dictionary = STANDARD) -> TagPath:
 def _parent(step: str, dictionary: Dictionary) -> Parent:
     indexed = _INDEXED.fullmatch(step)
     if indexed is None:
-        raise ParameterOutOfRange("Parent path doesn't contain an index")
+        lacking = "the end of the index" if "[" in step else "an index"
+        raise ParameterOutOfRange(f"Parent path doesn't contain {lacking}")
     name, index = indexed.groups()
+    if not name:
+        raise ParameterOutOfRange("Parent path doesn't contain a tag")
     tag = _tag(name, dictionary)
     if index == "*":
         return Parent(tag)

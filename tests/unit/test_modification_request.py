@@ -153,7 +153,7 @@ BAD_MODIFY = [({"RemovePrivateTags": "yes"}, 15, 'Member "RemovePrivateTags" sho
 BAD_ANONYMIZE = [
     ({"KeepPrivateTags": 0}, 15, 'Member "KeepPrivateTags" should be a Boolean value'),
     ({"DicomVersion": "2009"}, 3, "Unknown specific version of the DICOM standard: 2009"),
-    ({"DicomVersion": 2008}, 15, ""),
+    ({"DicomVersion": 2008}, 15, "DicomVersion should be a string"),
     ({"Pseudonym": "k"}, 15, "Object value expected in field: Pseudonym"),
     ({"Pseudonym": {}}, 15, "String value expected in field: Pseudonym.Key"),
     ({"ShiftDates": "5"}, 15, "Boolean or integer value expected in field: ShiftDates"),
