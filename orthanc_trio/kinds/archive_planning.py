@@ -4,6 +4,7 @@ All pages are of one view of the index, so that no member is left out or named t
 view would last as long as the reader of the archive, and the log of the index grow meanwhile.
 """
 
+import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 
@@ -12,6 +13,8 @@ import trio
 from ..index.index import Index
 from ..index.transaction import ReadTransaction
 from .archive_plan import ArchivePlan
+
+_HEAD_START_S = 0.05
 
 PagesOfView = Callable[[ReadTransaction], Iterator[ArchivePlan]]
 
@@ -30,11 +33,13 @@ async def take_pages(
         try:
             while (page := await made.next()) is not None:
                 await take(page)
+                made.is_begun.set()
         except Exception as error:
             failure = error
             nursery.cancel_scope.cancel()
         finally:
             made.is_wanted = False
+            made.is_begun.set()
     if failure is not None:
         raise failure
 
@@ -48,6 +53,8 @@ class _Pages:
         self._failure: Exception | None = None
         self.is_wanted = True
         self._news = trio.Event()
+        self.is_begun = threading.Event()
+        """Whether the first page was taken."""
 
     async def make(self, index: Index, pages: PagesOfView) -> None:
         """Make all pages, then the end."""
@@ -58,10 +65,13 @@ class _Pages:
         self._token.run_sync_soon(self._put, None)  # as the pages before it, which may be on their way
 
     def _make_here(self, pages: Iterator[ArchivePlan]) -> None:
-        for page in pages:
+        for number, page in enumerate(pages):
             if not self.is_wanted:
                 return
             self._token.run_sync_soon(self._put, page)
+            if number == 0 and not trio.lowlevel.in_trio_run():
+                # Until then the reader of the archive waits, and should not wait for the interpreter too.
+                self.is_begun.wait(_HEAD_START_S)
 
     def _put(self, page: ArchivePlan | None) -> None:
         self._pages.append(page)

@@ -123,7 +123,7 @@ def test_a_slow_client_stops_the_reading_and_costs_no_memory(server: Server, stu
 
 
 @pytest.mark.parametrize("how", ["close", "reset", "half-close"])
-def test_a_client_that_leaves_ends_the_job_within_a_second(server: Server, study: str, how: str) -> None:
+def test_a_client_that_leaves_ends_the_job_soon(server: Server, study: str, how: str) -> None:
     with download(server, f"/studies/{study}/archive") as left:
         left.wait_begun()
         if how == "half-close":
@@ -133,7 +133,8 @@ def test_a_client_that_leaves_ends_the_job_within_a_second(server: Server, study
             left.socket.close()
         else:
             left.socket.close()
-        wait_until(lambda: end_of(left) == ("Failure", 14, LEFT), 1)
+        # Less than a second on a machine that has nothing else to do.
+        wait_until(lambda: end_of(left) == ("Failure", 14, LEFT), 5)
 
 
 def test_a_client_that_leaves_before_its_job_began_ends_it_too(server: Server, study: str) -> None:
