@@ -13,11 +13,13 @@ import struct
 import time
 import zipfile
 from collections.abc import Iterator
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+import requests
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -106,8 +108,10 @@ def ask_often(server: Server, operation: Any, known: list[str]) -> None:
     def ask(case: Any, is_known: bool) -> None:
         if known and is_known and case.method != "DELETE":
             case.path_parameters["id"] = known[0]
-        answer = case.call(base_url=f"http://127.0.0.1:{server.port}", timeout=SLOWEST_S)
-        check(Reply(answer.status_code, answer.headers, answer.content), case)
+        # See `Asker.ask` for media.
+        with suppress(requests.ConnectionError) if "media" in operation.path else nullcontext():
+            answer = case.call(base_url=f"http://127.0.0.1:{server.port}", timeout=SLOWEST_S)
+            check(Reply(answer.status_code, answer.headers, answer.content), case)
 
     ask()
 
