@@ -10,6 +10,7 @@ from . import options
 from .bus import EventBus
 from .config.settings import Settings
 from .dicom.dictionary import Dictionary
+from .dicom.main_tags import IndexedTags
 from .index.index import Index
 from .jobs.engine import JobsEngine
 from .jobs.journal import UnsavedStore
@@ -149,7 +150,8 @@ def make_context(
     attachments = _make_attachments(base)
     library = Library(index, storage, base.stability.is_stable)
     tags = TagReader(storage, switches=base.switches, dictionary=base.dictionary)
-    requested_tags, finder = _make_search(base, library, tags)
+    indexed_tags = IndexedTags(options.main_tags(settings, base.dictionary), base.dictionary)
+    requested_tags, finder = _make_search(base, library, tags, indexed_tags)
     job_views = JobViews(show_retry_as_pending=settings.show_retry_as_pending)
     return ServerContext(
         **_shared(base),
@@ -168,7 +170,7 @@ def make_context(
         reconstruction=_make_reconstruction(base, attachments, transcoder),
         attachment_names=AttachmentNames(options.content_types(settings)),
         tags=tags,
-        main_dicom_tags=options.main_tags(settings, base.dictionary),
+        indexed_tags=indexed_tags,
         requested_tags=requested_tags,
         finder=finder,
         metadata_names=MetadataNames(settings.user_metadata),
@@ -179,19 +181,20 @@ def make_context(
     )
 
 
-def _make_search(base: Base, library: Library, tags: TagReader) -> tuple[RequestedTags, Finder]:
+def _make_search(
+    base: Base, library: Library, tags: TagReader, indexed_tags: IndexedTags
+) -> tuple[RequestedTags, Finder]:
     settings, files = base.settings, ChildFiles(library, tags)
-    table, may_read = options.main_tags(settings, base.dictionary), options.may_read_files(settings)
+    may_read = options.may_read_files(settings)
     requested_tags = RequestedTags(
-        base.index, library, files, table, may_read=may_read, warnings=settings.warnings
+        base.index, library, files, indexed_tags.table, may_read=may_read, warnings=settings.warnings
     )
     finder = Finder(
         base.index,
         library,
         files,
         requested_tags,
-        table=table,
-        dictionary=base.dictionary,
+        tags=indexed_tags,
         limits=options.find_limits(settings),
         may_read=may_read,
     )

@@ -40,21 +40,25 @@ Computation = CountBelow | TagBelow | MetadataBelow | Always
 
 
 class ComputedTag(Struct, frozen=True):
-    """The only level that has a tag, and where it comes from."""
+    """A tag with its name and VR, the only level that has it, and where it comes from."""
 
+    name: str
+    vr: str
     level: ResourceLevel
     source: Computation
 
 
+_SOP_CLASSES = MetadataBelow(INSTANCE, Metadata.SOP_CLASS_UID)
+
 COMPUTED = {
-    "0008,0056": ComputedTag(INSTANCE, Always("ONLINE")),  # InstanceAvailability
-    MODALITIES_IN_STUDY: ComputedTag(STUDY, TagBelow(SERIES, MODALITY)),
-    "0008,0062": ComputedTag(STUDY, MetadataBelow(INSTANCE, Metadata.SOP_CLASS_UID)),  # SOPClassesInStudy
-    "0020,1200": ComputedTag(PATIENT, CountBelow(STUDY)),  # NumberOfPatientRelatedStudies, and so on
-    "0020,1202": ComputedTag(PATIENT, CountBelow(SERIES)),
-    "0020,1204": ComputedTag(PATIENT, CountBelow(INSTANCE)),
-    "0020,1206": ComputedTag(STUDY, CountBelow(SERIES)),
-    "0020,1208": ComputedTag(STUDY, CountBelow(INSTANCE)),
-    "0020,1209": ComputedTag(SERIES, CountBelow(INSTANCE)),
+    "0008,0056": ComputedTag("InstanceAvailability", "CS", INSTANCE, Always("ONLINE")),
+    MODALITIES_IN_STUDY: ComputedTag("ModalitiesInStudy", "CS", STUDY, TagBelow(SERIES, MODALITY)),
+    "0008,0062": ComputedTag("SOPClassesInStudy", "UI", STUDY, _SOP_CLASSES),
+    "0020,1200": ComputedTag("NumberOfPatientRelatedStudies", "IS", PATIENT, CountBelow(STUDY)),
+    "0020,1202": ComputedTag("NumberOfPatientRelatedSeries", "IS", PATIENT, CountBelow(SERIES)),
+    "0020,1204": ComputedTag("NumberOfPatientRelatedInstances", "IS", PATIENT, CountBelow(INSTANCE)),
+    "0020,1206": ComputedTag("NumberOfStudyRelatedSeries", "IS", STUDY, CountBelow(SERIES)),
+    "0020,1208": ComputedTag("NumberOfStudyRelatedInstances", "IS", STUDY, CountBelow(INSTANCE)),
+    "0020,1209": ComputedTag("NumberOfSeriesRelatedInstances", "IS", SERIES, CountBelow(INSTANCE)),
 }
 """By `gggg,eeee`."""

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 
 from ..model.resource import ResourceLevel
 from ..model.tags import MAIN_DICOM_TAGS, MainDicomTags, MainTag, extended
-from .dictionary import Dictionary, tag_text
+from .computed import COMPUTED
+from .dictionary import Dictionary, Entry, tag_text
 
 
 def main_dicom_tags(extra: Mapping[ResourceLevel, Iterable[str]], dictionary: Dictionary) -> MainDicomTags:
@@ -27,3 +28,28 @@ def _main_tag(name: str, dictionary: Dictionary) -> MainTag:
 def places(table: MainDicomTags, level: ResourceLevel) -> dict[str, ResourceLevel]:
     """Return where a resource of `level` has main tags: at its own level, else the next above."""
     return {row.tag: up for up in ResourceLevel if up <= level for row in table[up]}
+
+
+class IndexedTags:
+    """Names and VRs of the tags that the index knows or computes, without the dictionary of all tags.
+
+    That dictionary is slow to import, and most searches need nothing else.
+    """
+
+    def __init__(self, table: MainDicomTags, dictionary: Dictionary) -> None:
+        rows = {row.tag: (row.name, row.vr) for rows in table.values() for row in rows}
+        known = {tag: (each.name, each.vr) for tag, each in COMPUTED.items()} | rows
+        self._numbers = {name: int(tag[:4] + tag[5:], 16) for tag, (name, _) in known.items()}
+        self._entries = {tag: Entry(name, vr.encode()) for tag, (name, vr) in known.items()}
+        self.table = table
+        self._dictionary = dictionary
+
+    def number(self, name: str) -> int:
+        """Return the tag of a name, or of a number in any spelling. Raises UnknownDicomTag."""
+        found = self._numbers.get(name)
+        return self._dictionary.tag_number(name) if found is None else found
+
+    def entry(self, tag: str) -> Entry:
+        """Return the name and the VR of `gggg,eeee`."""
+        found = self._entries.get(tag)
+        return self._dictionary.likely_entry(int(tag[:4] + tag[5:], 16)) if found is None else found

@@ -48,11 +48,6 @@ def signature(level: ResourceLevel, table: MainDicomTags | None = None) -> str:
     return ";".join(sorted(row.tag for row in rows))
 
 
-def names(table: MainDicomTags | None = None) -> dict[str, str]:
-    """Return the name of every main tag: `gggg,eeee` -> name."""
-    return {row.tag: row.name for rows in (table or MAIN_DICOM_TAGS).values() for row in rows}
-
-
 def extended(table: MainDicomTags, extra: Mapping[ResourceLevel, Iterable[MainTag]]) -> MainDicomTags:
     """Return `table` with further tags; one that a level has already is passed over."""
     return {level: _merge(rows, extra.get(level, ())) for level, rows in table.items()}

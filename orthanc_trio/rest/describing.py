@@ -29,7 +29,7 @@ def view_of_url(context: ServerContext, request: Request) -> View:
         return _USUAL
     text = query.get("requested-tags", query.get("requestedTags", ""))
     try:
-        numbers = [context.dictionary.tag_number(name) for name in text.split(";") if name]
+        numbers = [context.indexed_tags.number(name) for name in text.split(";") if name]
     except UnknownDicomTag as error:
         raise BadRequest(f"Invalid requested-tags argument: Unknown DICOM tag {error.details}") from error
     return View(tag_format(request), tags=requested(numbers))
@@ -67,7 +67,7 @@ async def encode_all(context: ServerContext, descriptions: Sequence[Description]
     if len(encoded) == len(known):
         return encoded
     missing = [one for one, body in zip(descriptions, known, strict=True) if body is None]
-    naming = Naming(context.dictionary, context.metadata_names)
+    naming = Naming(context.indexed_tags, context.metadata_names)
     made: dict[str, bytes] = {}
     shown = zip(missing, await _fetch(context, missing, view), strict=True)
     for number, (description, found) in enumerate(shown):

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from ..dicom.dictionary import Dictionary
+from ..dicom.main_tags import IndexedTags
 from ..dicom.match import criterion_of_text
 from ..index.query import (
     Condition,
@@ -80,11 +80,11 @@ def format_of(members: Mapping[str, Any]) -> str:
 
 
 class FindReader:
-    """Reads questions with the dictionary and the names of a server."""
+    """Reads questions with the names that a server knows."""
 
-    def __init__(self, finder: Finder, dictionary: Dictionary, metadata: NumberedNames) -> None:
+    def __init__(self, finder: Finder, tags: IndexedTags, metadata: NumberedNames) -> None:
         self._finder = finder
-        self._dictionary = dictionary
+        self._indexed = tags
         self._metadata = metadata
 
     def find(self, members: Mapping[str, Any]) -> FindQuestion:
@@ -134,7 +134,7 @@ class FindReader:
 
     def _tags(self, members: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
         for name, text in _texts(members["Query"]):
-            yield self._dictionary.tag_number(name), text
+            yield self._indexed.number(name), text
 
     def _metadata_conditions(self, members: Mapping[str, Any], *, is_exact: bool) -> Iterator[Condition]:
         query = members.get("MetadataQuery", {})
@@ -163,7 +163,7 @@ class FindReader:
         is_descending = direction.upper() == "DESC"
         if isinstance(kind, str):
             if (type := _ORDER_TYPES.get(kind.removeprefix("DicomTag"))) and kind.startswith("DicomTag"):
-                key = self._finder.order_key(self._dictionary.tag_number(name), level)
+                key = self._finder.order_key(self._indexed.number(name), level)
                 return Order(key, type, is_descending)
             if (type := _ORDER_TYPES.get(kind.removeprefix("Metadata"))) and kind.startswith("Metadata"):
                 return Order(MetadataKey(self._metadata.number(name)), type, is_descending)
@@ -174,7 +174,7 @@ class FindReader:
 
     def _view(self, members: Mapping[str, Any], search: Search) -> View | None:
         names = _array(members, "RequestedTags")
-        tags = [self._dictionary.tag_number(name if isinstance(name, str) else str(name)) for name in names]
+        tags = [self._indexed.number(name if isinstance(name, str) else str(name)) for name in names]
         format = format_of(members)
         is_expanded = bool(members.get("Expand", False))
         content, is_partial = USUAL_CONTENT, "ResponseContent" in members

@@ -7,9 +7,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from ..dicom.dictionary import Dictionary
+from ..dicom.main_tags import IndexedTags
 from ..model.resource import Attachment, Facts, Metadata, ResourceLevel
-from ..model.tags import names
 from ..services.library import Description
 from ..services.numbered_names import NumberedNames
 from ..services.requested_tags import Values
@@ -19,7 +18,6 @@ from .wire import Request
 HUMAN, SHORT, FULL = "simplify", "short", "full"
 """The three formats of tags, in the order in which the switches of the URL are looked at."""
 
-_NAMES = names()
 _CHILDREN = {
     ResourceLevel.PATIENT: "Studies",
     ResourceLevel.STUDY: "Series",
@@ -73,12 +71,12 @@ class Found(Struct, frozen=True):
 class Naming(Struct, frozen=True):
     """The names that an answer shows."""
 
-    dictionary: Dictionary
+    tags: IndexedTags
     metadata: NumberedNames
 
     def tag(self, tag: str) -> str:
         """Return the name of `gggg,eeee`."""
-        return _NAMES.get(tag) or self.dictionary.likely_entry(int(tag[:4] + tag[5:], 16)).name
+        return self.tags.entry(tag).name
 
 
 def tag_format(request: Request) -> str:

@@ -9,10 +9,10 @@ from msgspec import Struct
 from ..bus import EventBus
 from ..config.settings import Settings
 from ..dicom.dictionary import Dictionary
+from ..dicom.main_tags import IndexedTags
 from ..index.index import Index
 from ..jobs.engine import JobsEngine
 from ..metrics import Metrics
-from ..model.tags import MainDicomTags
 from ..storage.area import Storage
 from ..workers import Workers
 from .annotations import Annotations
@@ -72,7 +72,7 @@ class ServerContext(Struct, frozen=True, kw_only=True):
     metadata_names: MetadataNames
     finder: Finder
     requested_tags: RequestedTags
-    main_dicom_tags: MainDicomTags
+    indexed_tags: IndexedTags
     tags: TagReader
     creation: Creation
     now: Callable[[], datetime]

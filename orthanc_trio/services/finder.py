@@ -10,8 +10,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ..dicom.computed import COMPUTED, MODALITIES_IN_STUDY, MODALITY
-from ..dicom.dictionary import Dictionary, tag_text
-from ..dicom.main_tags import places
+from ..dicom.dictionary import tag_text
+from ..dicom.main_tags import IndexedTags, places
 from ..dicom.match import Criterion, Equal, Like, OneOf, criterion_of, fold, folded, matches
 from ..index.index import Index
 from ..index.query import Condition, FindRequest, TagKey
@@ -83,8 +83,7 @@ class Finder:
         files: ChildFiles,
         requested: RequestedTags,
         *,
-        table: MainDicomTags,
-        dictionary: Dictionary,
+        tags: IndexedTags,
         limits: FindLimits,
         may_read: bool,
     ) -> None:
@@ -92,8 +91,8 @@ class Finder:
         self._library = library
         self._files = files
         self._requested = requested
-        self._keys = {level: _keys(table, level) for level in ResourceLevel}
-        self._dictionary = dictionary
+        self._keys = {level: _keys(tags.table, level) for level in ResourceLevel}
+        self._tags = tags
         self._limits = limits
         self._may_read = may_read
 
@@ -107,7 +106,7 @@ class Finder:
         is_vain = False
         for number, text in tags:
             tag = tag_text(number)
-            criterion = criterion_of(text, self._dictionary.likely_entry(number).vr, tag)
+            criterion = criterion_of(text, self._tags.entry(tag).vr, tag)
             if criterion is None:
                 continue
             known = COMPUTED.get(tag)

@@ -94,7 +94,7 @@ def without_memory(context: ServerContext) -> ServerContext:
         context.index,
         library,
         ChildFiles(library, context.tags),
-        context.main_dicom_tags,
+        context.indexed_tags.table,
         may_read=True,
         warnings={},
     )

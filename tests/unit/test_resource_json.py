@@ -3,10 +3,14 @@ from typing import Any
 import pytest
 
 from orthanc_trio.dicom.dictionary import STANDARD
+from orthanc_trio.dicom.main_tags import IndexedTags
 from orthanc_trio.model.resource import Attachment, Facts, Metadata, ResourceLevel
+from orthanc_trio.model.tags import MAIN_DICOM_TAGS
 from orthanc_trio.rest.resource_json import Content, Found, Naming, View, resource_json
 from orthanc_trio.services.library import Description
 from orthanc_trio.services.metadata import MetadataNames
+
+TAGS = IndexedTags(MAIN_DICOM_TAGS, STANDARD)
 
 
 def facts(level: ResourceLevel, **changes: Any) -> Facts:
@@ -21,7 +25,7 @@ def facts(level: ResourceLevel, **changes: Any) -> Facts:
 
 def shown_as(facts: Facts, format: str, **how: Any) -> dict[str, Any]:
     description = Description(facts, is_stable=True)
-    return resource_json(description, View(format, **how), Found(), Naming(STANDARD, MetadataNames({})))
+    return resource_json(description, View(format, **how), Found(), Naming(TAGS, MetadataNames({})))
 
 
 def test_a_study_shows_its_patient() -> None:

@@ -1,7 +1,7 @@
 import pytest
 
 from orthanc_trio.model.resource import ResourceLevel
-from orthanc_trio.model.tags import MAIN_DICOM_TAGS, MainTag, extended, names, signature
+from orthanc_trio.model.tags import MAIN_DICOM_TAGS, MainTag, extended, signature
 
 PATIENT, STUDY, SERIES, INSTANCE = ResourceLevel
 
@@ -28,11 +28,6 @@ def test_signature_joins_the_tags_of_a_level() -> None:
     assert ";0020,000d;" in signature(STUDY)
 
 
-def test_names_are_those_that_the_api_shows() -> None:
-    assert names()["0010,1000"] == "OtherPatientIDs"
-    assert names()["0008,103e"] == "SeriesDescription"
-
-
 def test_number_of_a_tag_is_group_and_element() -> None:
     assert MainTag("7fe0,0010", "PixelData", "OW").number == 0x7FE00010
 
@@ -49,7 +44,7 @@ def test_an_extended_table_has_the_new_tag_in_its_place_and_leaves_the_default_a
     table = extended(MAIN_DICOM_TAGS, {PATIENT: [MainTag("0010,0021", "IssuerOfPatientID", "LO")]})
 
     assert signature(PATIENT, table) == "0010,0010;0010,0020;0010,0021;0010,0030;0010,0040;0010,1000"
-    assert names(table)["0010,0021"] == "IssuerOfPatientID"
+    assert table[PATIENT][2].name == "IssuerOfPatientID"
     assert "0010,0021" not in signature(PATIENT)
     assert table[STUDY] == MAIN_DICOM_TAGS[STUDY]
 

@@ -75,4 +75,4 @@ async def bulk_content(context: ServerContext, request: Request) -> AnyAnswer:
 
 
 def _reader(context: ServerContext) -> FindReader:
-    return FindReader(context.finder, context.dictionary, context.metadata_names)
+    return FindReader(context.finder, context.indexed_tags, context.metadata_names)

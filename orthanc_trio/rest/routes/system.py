@@ -29,7 +29,7 @@ routes = Routes()
 @routes.get("/system", hot=True, doc=Doc(answer=dict[str, Any]))
 async def get_system(context: ServerContext, request: Request) -> AnyAnswer:
     """Answer the version and the options that clients look at."""
-    return json_answer(system_json(context.settings, context.about, context.main_dicom_tags))
+    return json_answer(system_json(context.settings, context.about, context.indexed_tags.table))
 
 
 @routes.get("/statistics", hot=True, doc=Doc(answer=dict[str, Any]))
