@@ -165,16 +165,29 @@ class Ingest:
 
     async def transcoded(self, data: Collected) -> Collected:
         """Return what is to be stored of a file: itself, or what IngestTranscoding makes of it."""
-        transcoder = self._transcoder
-        if transcoder is None:
-            return data
-        wanted = await self._storage.run(lambda _: self._to_transcode(transcoder, data))
-        result = None if wanted is None else await transcoder.transcode(wanted)
+        result = await self.transcoding_of(data)
         if result is None:
             return data
         if isinstance(data, Received):
             await discard(self._storage, data)
         return result
+
+    @property
+    def is_transcoding(self) -> bool:
+        """Whether `IngestTranscoding` is in force."""
+        return self._transcoder is not None
+
+    async def transcoding_of(self, data: Collected, *, keeps_uid: bool = False) -> bytes | None:
+        """Return what IngestTranscoding makes of a file; None if it has nothing to do or cannot.
+
+        `keeps_uid` as in `IngestTranscoder.transcode`. Raises BadFileFormat, InexistentTag for what is no
+        instance.
+        """
+        transcoder = self._transcoder
+        if transcoder is None:
+            return None
+        wanted = await self._storage.run(lambda _: self._to_transcode(transcoder, data))
+        return None if wanted is None else await transcoder.transcode(wanted, keeps_uid=keeps_uid)
 
     def _to_transcode(self, transcoder: IngestTranscoder, data: Collected) -> bytes | None:
         """Return the file if it is to be transcoded."""

@@ -38,8 +38,13 @@ class IngestTranscoder:
             return self._rules.of_uncompressed and (has_pixels or self._target.is_native)
         return self._rules.of_compressed and source.coding is not Coding.VIDEO
 
-    async def transcode(self, data: bytes) -> bytes | None:
-        """Return the transcoded file, None if it cannot be done: then it is stored as it is."""
+    async def transcode(self, data: bytes, *, keeps_uid: bool = False) -> bytes | None:
+        """Return the transcoded file, None if it cannot be done: then it is stored as it is.
+
+        `keeps_uid` leaves an instance its SOP Instance UID, even if its pixels are not the same any more.
+        """
         rules = self._rules
-        [result] = await transcode_files(self._in_worker, (data,), rules.syntax, rules.quality)
+        [result] = await transcode_files(
+            self._in_worker, (data,), rules.syntax, rules.quality, keeps_uid=keeps_uid
+        )
         return result

@@ -158,6 +158,8 @@ class Rewriting:
         items = [Item(source) for source in sources]
         if self._recipe.transcoding is not None:
             await self._transcode(items, self._recipe.transcoding)
+        elif self._ingest.is_transcoding:
+            await self._transcode_as_new(items)
         await self._store(items)
         whole = [item for item in items if item.needs_whole]
         if whole:
@@ -280,6 +282,16 @@ class Rewriting:
             item.given = data
         for item in items:
             item.is_transcoded = item.given is not None
+
+    async def _transcode_as_new(self, items: Sequence[Item]) -> None:
+        """Give each item the file that IngestTranscoding makes of it, if it makes one."""
+        for item in items:
+            await self._read([item])
+            if item.given is not None:
+                try:
+                    item.given = await self._ingest.transcoding_of(item.given, keeps_uid=True)
+                except OrthancError as error:
+                    item.error = error
 
     async def _edit(self, items: Sequence[Item]) -> None:
         """Have worker processes rewrite what only a parse of all of it can."""

@@ -8,11 +8,13 @@ from typing import Any
 import pydicom
 import pytest
 
+from orthanc_trio.bus import EventBus
 from orthanc_trio.dicom.modification_request import anonymization_of_body, modification_of_body
 from orthanc_trio.index.transaction import ReadTransaction
 from orthanc_trio.model.errors import CorruptedFile, InexistentFile
 from orthanc_trio.model.resource import Facts, Metadata, ResourceLevel
-from orthanc_trio.services.ingest import IngestOptions, ResourceIds, StoreResult
+from orthanc_trio.services.ingest import Ingest, IngestOptions, ResourceIds, StoreResult
+from orthanc_trio.services.ingest_transcoding import IngestTranscoder, TranscodingRules
 from orthanc_trio.services.rewriting import Outcome, Recipe, Rewriting, RewritingOptions, Source, Transcoding
 from orthanc_trio.storage.content import open_content
 from tests.support.dicom import make_instance
@@ -215,6 +217,30 @@ async def test_a_lossy_transcoding_keeps_the_uid_that_the_modification_gives() -
         assert "SourceImageSequence" not in dataset
         [again] = await make_rewriting(services, plain).store(sources)
         assert again.result == outcome.result
+
+
+@pytest.mark.time_limit(30)
+async def test_results_are_transcoded_as_new_instances_are_unless_the_recipe_says_how() -> None:
+    async with open_services() as services:
+        pixels: dict[str, Any] = {"rows": 16, "columns": 16, "PixelData": bytes(512)}
+        await upload(services, [make_instance(**pixels)])
+        sources = await sources_of(services)
+        services.ingest = Ingest(
+            services.index,
+            services.storage,
+            EventBus(),
+            settling=services.settling,
+            stability=services.stability,
+            options=IngestOptions(),
+            now=lambda: services.time,
+            transcoder=IngestTranscoder(TranscodingRules(syntax="1.2.840.10008.1.2.5"), in_place_of_a_worker),
+        )
+        [outcome] = await make_rewriting(services, anonymization()).store(sources)
+        _, dataset = await stored(services, outcome)
+        assert dataset.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.5"
+        [again] = await make_rewriting(services, anonymization()).store(sources)
+        assert again.result == outcome.result
+        assert not again.is_new
 
 
 async def test_what_cannot_be_transcoded_is_stored_as_it_is() -> None:
