@@ -73,6 +73,15 @@ class Modification(Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Whether the results take the place of their sources: no UID, and no patient, is another one."""
         return self.keeps.issuperset(set(IDENTIFIERS) - {PATIENT_ID}) and PATIENT_ID not in self.replacements
 
+    @property
+    def chosen_identifiers(self) -> dict[ResourceLevel, bytes]:
+        """The identifiers that the user gives, by level."""
+        return {
+            level: chosen.encode("ascii", "replace")
+            for tag, level in IDENTIFIERS.items()
+            if isinstance(chosen := self.replacements.get(tag), str)
+        }
+
     def touches(self, tag: int) -> bool:
         """Tell whether the user said what becomes of a tag at the top level."""
         return tag in self.replacements or tag in self.removals or tag in self.keeps

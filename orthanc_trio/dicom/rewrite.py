@@ -67,6 +67,7 @@ class Rewriter:
         self._rules = Rules(modification, dictionary)
         self._modification = modification
         self._identities = identities
+        self._chosen = modification.chosen_identifiers
         self._default = default_charset(default_encoding)
         self._needs_identifiers = modification.is_anonymization and (
             modification.pseudonym is not None
@@ -157,9 +158,9 @@ class Rewriter:
         """Return what is derived from the identifiers of a file."""
         days = self._modification.shift_dates
         given = {
-            (table, before[tag].strip(_PADDING)): chosen.encode("ascii", "replace")
+            (table, before[tag].strip(_PADDING)): self._chosen[table]
             for tag, table in IDENTIFIERS.items()
-            if tag in before and isinstance(chosen := self._modification.replacements.get(tag), str)
+            if tag in before and table in self._chosen
         }
         return NewIdentity(
             self._identities,

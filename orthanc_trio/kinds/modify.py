@@ -31,7 +31,7 @@ from .modify_content import (
 )
 from .modify_rules import check_in_place, check_patient
 from .rewriting_log import RewritingLog
-from .rewriting_plan import RewritingPlan, plan_rewriting, without
+from .rewriting_plan import RewritingPlan, plan_rewriting, replaced_uids, without
 from .rewriting_step import delete_all, load_sources, rewrite_some, sources_progress
 
 __all__ = ["make_kinds", "ModifyKind", "ModifyArgs"]
@@ -113,10 +113,12 @@ class ModifyKind:
 
     def _plan(self, tx: ReadTransaction, args: ModifyArgs) -> RewritingPlan:
         plan = plan_rewriting(tx, args.resources)
-        if not args.removes_secondary_captures:
+        if args.removes_secondary_captures:
+            ids = [id for series in plan.series for id in series.instances]
+            plan = without(plan, _secondary_captures(tx, ids))
+        if not args.modification.is_anonymization:
             return plan
-        ids = [id for series in plan.series for id in series.instances]
-        return without(plan, _secondary_captures(tx, ids))
+        return replace(plan, replaced=replaced_uids(tx, plan, args.modification))
 
     def start(self, plan: RewritingPlan) -> ModifyCursor:  # noqa: ARG002 - of the seam
         """Begin with the first source."""
@@ -134,7 +136,7 @@ class ModifyKind:
             return Done(await self._preview(context, args, plan))
         if cursor.next == plan.total:
             return await self._conclude(context, args, plan, cursor)
-        run = self._run(context, args)
+        run = self._run(context, args, plan)
         outcomes = await rewrite_some(self._index, run.rewriting, plan, cursor.next, threads=self._threads)
         cursor = _advanced(args, cursor, outcomes)
         content = progress_of(args, cursor) | failures_content(outcomes)
@@ -155,7 +157,7 @@ class ModifyKind:
         previews = await preview(
             self._services.storage,
             context.in_worker,
-            self._recipe(args),
+            self._recipe(args, plan),
             self._services.present_options,
             sources,
             threads=self._threads,
@@ -199,24 +201,25 @@ class ModifyKind:
             return
         await delete_all(self._services.removal, await self._in_thread(self._log(context, args).doomed))
 
-    def _run(self, context: Context, args: ModifyArgs) -> _Run:
+    def _run(self, context: Context, args: ModifyArgs, plan: RewritingPlan) -> _Run:
         known = self._runs.get(context.job_id)
         if known is None:
-            known = self._runs[context.job_id] = self._begin(context, args)
+            known = self._runs[context.job_id] = self._begin(context, args, plan)
             if len(self._runs) > _RUNS:
                 self._runs.popitem(last=False)
         return known
 
-    def _begin(self, context: Context, args: ModifyArgs) -> _Run:
+    def _begin(self, context: Context, args: ModifyArgs, plan: RewritingPlan) -> _Run:
         log = self._log(context, args)
         note = log.note if args.needs_log else None
-        return _Run(self._services.begin(self._recipe(args), context.in_worker, note), log)
+        return _Run(self._services.begin(self._recipe(args, plan), context.in_worker, note), log)
 
-    def _recipe(self, args: ModifyArgs) -> Recipe:
-        modification = args.modification
+    def _recipe(self, args: ModifyArgs, plan: RewritingPlan) -> Recipe:
+        modification, chosen = args.modification, args.modification.chosen_identifiers
         return Recipe(
             modification=modification,
             key=self._services.key(modification, args.key),
+            given={(level, uid.encode("ascii", "replace")): chosen[level] for level, uid in plan.replaced},
             origin=args.origin,
             relation=(Metadata.ANONYMIZED_FROM if modification.is_anonymization else Metadata.MODIFIED_FROM),
             keeps_labels=args.keeps_labels,

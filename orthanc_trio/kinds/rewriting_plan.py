@@ -4,13 +4,19 @@ Functions of a read transaction: they run on a thread of the index.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from ..dicom.dictionary import tag_text
+from ..dicom.modification import IDENTIFIERS, Modification
 from ..index.transaction import ReadTransaction
 from ..model.errors import UnknownResource
 from ..model.resource import ResourceLevel
 from ..services.registration import ResourceIds
+
+_TAGS_AT_ONCE: Final = 512
 
 
 class SeriesSources(Struct, frozen=True, array_like=True):
@@ -28,6 +34,8 @@ class RewritingPlan(Struct, frozen=True):
     series: tuple[SeriesSources, ...]
     left_out: tuple[str, ...] = ()
     """Instances of the resources of which no other is made."""
+    replaced: tuple[tuple[ResourceLevel, str], ...] = ()
+    """UIDs of sources, by level, for which the request gives others: references have to follow."""
 
     @property
     def total(self) -> int:
@@ -74,6 +82,21 @@ def plan_rewriting(tx: ReadTransaction, resources: Iterable[str]) -> RewritingPl
     )
 
 
+def replaced_uids(
+    tx: ReadTransaction, plan: RewritingPlan, modification: Modification
+) -> tuple[tuple[ResourceLevel, str], ...]:
+    """Return the UIDs of the sources of a plan, and of their ancestors, for which the user gives others."""
+    found: set[tuple[ResourceLevel, str]] = set()
+    for tag, level in IDENTIFIERS.items():
+        if level is ResourceLevel.PATIENT or level not in modification.chosen_identifiers:
+            continue
+        ids = sorted({ids.of(level) for ids in plan.page(0, plan.total)})
+        for start in range(0, len(ids), _TAGS_AT_ONCE):
+            for tags_of_one in tx.tags_of(ids[start : start + _TAGS_AT_ONCE]).values():
+                found.add((level, tags_of_one.own.get(tag_text(tag), "")))
+    return tuple(sorted(found))
+
+
 def without(plan: RewritingPlan, left_out: Sequence[str]) -> RewritingPlan:
     """Return a plan that leaves instances out."""
     gone = set(left_out)
@@ -86,4 +109,6 @@ def without(plan: RewritingPlan, left_out: Sequence[str]) -> RewritingPlan:
         )
         for series in plan.series
     ]
-    return RewritingPlan(tuple(series for series in kept if series.instances), tuple(left_out))
+    return replace(
+        plan, series=tuple(series for series in kept if series.instances), left_out=tuple(left_out)
+    )

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from ..config.settings import OverwriteInstances
 from ..dicom.dictionary import STANDARD, Dictionary
-from ..dicom.identity import IdentityMap
+from ..dicom.identity import IdentityMap, Original
 from ..dicom.modification import Modification
 from ..dicom.rewrite import Rewriter, Rewritten
 from ..index.transaction import Transaction
@@ -75,6 +75,8 @@ class Recipe(Struct, frozen=True, kw_only=True):
     modification: Modification
     key: bytes
     """The secret that the new identities are derived from: of this job, or of a pseudonym."""
+    given: Mapping[Original, bytes] = {}
+    """Identifiers that the user chose, for those of all sources: references to them follow."""
     origin: Origin
     relation: Metadata | None = None
     """The metadata that names the source: of an instance, and of its ancestors that are not the source's."""
@@ -145,7 +147,7 @@ class Rewriting:
         self._recipe = recipe
         self._options = options
         self._note = note
-        self._rewriter = make_rewriter(recipe.modification, recipe.key, options)
+        self._rewriter = make_rewriter(recipe.modification, recipe.key, recipe.given, options)
         self._refreshed: set[tuple[str, str]] = set()
         """Pairs of a source's series and a result's, whose ancestors are up to date."""
 
@@ -305,7 +307,7 @@ class Rewriting:
         for item in readable:
             try:
                 item.edited = await self._in_worker(
-                    rewrite_whole, item.given, recipe.modification, recipe.key, options
+                    rewrite_whole, item.given, recipe.modification, recipe.key, recipe.given, options
                 )
             except OrthancError as error:
                 item.error = error
@@ -325,22 +327,28 @@ class Rewriting:
         await self._storage.run_long(read)
 
 
-def make_rewriter(modification: Modification, key: bytes, options: RewritingOptions) -> Rewriter:
-    """Return what rewrites files by a modification, with identities derived from `key`."""
+def make_rewriter(
+    modification: Modification, key: bytes, given: Mapping[Original, bytes], options: RewritingOptions
+) -> Rewriter:
+    """Return what rewrites files by a modification, with identities that are given or derived from `key`."""
     return Rewriter(
         modification,
-        IdentityMap(key),
+        IdentityMap(key, given),
         default_encoding=options.default_encoding,
         dictionary=options.dictionary,
     )
 
 
 def rewrite_whole(
-    data: bytes, modification: Modification, key: bytes, options: RewritingOptions
+    data: bytes,
+    modification: Modification,
+    key: bytes,
+    given: Mapping[Original, bytes],
+    options: RewritingOptions,
 ) -> Rewritten:
     """Rewrite a file that is in memory, in a worker process, which dies if that takes too long."""
     with dying_after(CPU_LIMIT_S):
-        rewritten = make_rewriter(modification, key, options).rewrite(data)
+        rewritten = make_rewriter(modification, key, given, options).rewrite(data)
     return rewritten._replace(head=rewritten.whole(data), tail_offset=0)
 
 

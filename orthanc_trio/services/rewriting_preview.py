@@ -3,7 +3,7 @@
 Worker processes compare, since all tags of a file and of its result are read.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -12,6 +12,8 @@ from msgspec import Struct
 
 from ..dicom.dictionary import Dictionary
 from ..dicom.difference import Change, ChangeType, differences
+from ..dicom.identity import Original
+from ..dicom.modification import Modification
 from ..model.errors import BadFileFormat, OrthancError
 from ..storage.area import Storage
 from ..storage.content import open_content
@@ -61,16 +63,22 @@ async def _preview(
         if file.uncompressed_size > _MAX_BYTES:
             raise BadFileFormat("The file is too large to be compared")
         data = await storage.run(lambda area: open_content(area, file).read())
-        changes = await in_worker(compare, data, recipe.modification, recipe.key, options)
+        changes = await in_worker(compare, data, recipe.modification, recipe.key, recipe.given, options)
     except OrthancError as error:
         return Preview(id=id, error=error)
     return Preview(id=id, changes=tuple(changes))
 
 
-def compare(data: bytes, modification: Any, key: bytes, options: RewritingOptions) -> list[Change]:
+def compare(
+    data: bytes,
+    modification: Modification,
+    key: bytes,
+    given: Mapping[Original, bytes],
+    options: RewritingOptions,
+) -> list[Change]:
     """Compare a file with what a modification makes of it, in a worker process."""
     with dying_after(CPU_LIMIT_S):
-        rewritten = make_rewriter(modification, key, options).rewrite(data)
+        rewritten = make_rewriter(modification, key, given, options).rewrite(data)
         return differences(
             data,
             rewritten.whole(data),

@@ -2,12 +2,15 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 import pytest
 import trio
+from pydicom import Dataset, dcmread
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian
 
 from orthanc_trio.config.settings import OverwriteInstances
 from orthanc_trio.dicom.modification import named_patient
@@ -21,7 +24,8 @@ from orthanc_trio.model.resource import Attachment, Facts, Metadata, ResourceLev
 from orthanc_trio.services.ingest import ResourceIds
 from orthanc_trio.services.rewriting import RewritingOptions, RewritingServices, Source
 from orthanc_trio.services.switches import Switches
-from tests.support.dicom import make_instance, make_series
+from orthanc_trio.storage.content import open_content
+from tests.support.dicom import make_instance, make_series, series_uid, sop_uid, study_uid
 from tests.support.services import REST, Services, open_services
 
 PATIENT, STUDY, SERIES, INSTANCE = ResourceLevel
@@ -422,3 +426,38 @@ def test_batches_are_bounded_in_number_and_size() -> None:
     large = [source(7 << 20), source(7 << 20), source(100 << 20), source(1)]
     assert [len(batch) for batch in cut(large)] == [1, 1, 1, 1]
     assert list(cut([])) == []
+
+
+async def dataset_of(rig: Rig, facts: Facts) -> Dataset:
+    file = facts.dicom
+    assert file is not None
+    return dcmread(BytesIO(await rig.services.storage.run(lambda area: open_content(area, file).read())))
+
+
+# What is big endian is rewritten by pydicom.
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ExplicitVRBigEndian])
+async def test_references_follow_uids_that_the_user_chose(tmp_path: Path, syntax: str) -> None:
+    referenced = Dataset()
+    referenced.StudyInstanceUID, referenced.SeriesInstanceUID = study_uid(1), series_uid(1, 1)
+    referenced.SOPInstanceUID, referenced.ReferencedSOPInstanceUID = sop_uid(1, 1, 1), sop_uid(1, 1, 1)
+    how: dict[str, Any] = {"transfer_syntax": syntax, "rows": 128, "columns": 128}
+    # The one that refers is handled first or last, by chance of the identifiers: so there are two.
+    files = [
+        make_instance(series=1, **how),
+        *(make_instance(series=series, ReferencedSeriesSequence=[referenced], **how) for series in (2, 3)),
+    ]
+    chosen = {"StudyInstanceUID": "1.2.3", "SeriesInstanceUID": "1.2.4"}
+    async with opened(tmp_path) as rig:
+        await rig.upload(*files)
+        args = anonymization(await rig.ids(STUDY), body={"Replace": chosen, "Force": True})
+        await rig.run(args, restarts=True)
+        results = made(await rig.services.facts(INSTANCE))
+        datasets = [await dataset_of(rig, one) for one in results]
+    [first] = [one for one in datasets if "ReferencedSeriesSequence" not in one]
+    others = [one for one in datasets if "ReferencedSeriesSequence" in one]
+    assert len(others) == 2
+    for one in others:
+        [item] = one.ReferencedSeriesSequence
+        assert item.StudyInstanceUID == first.StudyInstanceUID == "1.2.3"
+        assert item.SeriesInstanceUID == first.SeriesInstanceUID == "1.2.4"
+        assert item.SOPInstanceUID == item.ReferencedSOPInstanceUID == first.SOPInstanceUID
