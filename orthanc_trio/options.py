@@ -11,8 +11,9 @@ import uuid
 
 import msgspec
 
+from .config.choice import StorageAccessOnFind
 from .config.dictionary import own_tags
-from .config.settings import Settings, StorageAccessOnFind, UserNumber
+from .config.settings import Settings, UserNumber
 from .config.webhook import WebhookRetry
 from .dicom.dictionary import Dictionary
 from .dicom.main_tags import main_dicom_tags

@@ -11,7 +11,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from ..model.errors import BadParameterType, ParameterOutOfRange
-from .settings import Effect, OverwriteInstances, Settings
+from .choice import OverwriteInstances
+from .settings import Effect, Settings
 
 _NOUNS = {
     bool: "a Boolean",

@@ -13,8 +13,9 @@ from ..model.errors import (
     IncompatibleConfigurations,
     ParameterOutOfRange,
 )
+from .choice import OverwriteInstances
 from .dictionary import own_tags
-from .settings import OverwriteInstances, Settings
+from .settings import Settings
 from .webhook import check_webhooks
 
 _DEFAULT_STABLE_AGE_S = 60

@@ -7,12 +7,22 @@ Source: the Orthanc Book, "Configuration of Orthanc"; options that only this ser
 """
 
 import os
-from enum import Enum, StrEnum
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct, field
 
+from .choice import (
+    IndexBackend,
+    MaximumStorageMode,
+    OverwriteInstances,
+    ProfileVersion,
+    RetrieveMethod,
+    StorageAccessOnFind,
+    StorageBackend,
+    TranscoderOrder,
+)
 from .encoding import Encoding
 from .explorer import ExplorerOptions
 from .jobs import JobsLimits, JobsRetry
@@ -33,67 +43,6 @@ class Effect(Enum):
     """What an option does here, where that is not what it does in Orthanc."""
 
     NONE = "no effect in this server"
-
-
-class MaximumStorageMode(StrEnum):
-    """What happens to a new instance when the storage is full."""
-
-    RECYCLE = "Recycle"
-    REJECT = "Reject"
-
-
-class OverwriteInstances(StrEnum):
-    """What happens to an instance that is stored already."""
-
-    NEVER = "Never"
-    ALWAYS = "Always"
-    IF_CHANGED = "IfChanged"
-
-
-class StorageAccessOnFind(StrEnum):
-    """When a search may read files for tags that the index does not hold."""
-
-    ALWAYS = "Always"
-    ANSWERS = "Answers"
-    NEVER = "Never"
-
-
-class RetrieveMethod(StrEnum):
-    """How instances are fetched from a modality."""
-
-    C_MOVE = "C-MOVE"
-    C_GET = "C-GET"
-
-
-class TranscoderOrder(StrEnum):
-    """When the built-in decoder is asked, relative to plugins."""
-
-    AFTER = "After"
-    BEFORE = "Before"
-    DISABLED = "Disabled"
-
-
-class ProfileVersion(StrEnum):
-    """An edition of the confidentiality profile of PS3.15 Annex E."""
-
-    PS3_15_2008 = "2008"
-    PS3_15_2017C = "2017c"
-    PS3_15_2021B = "2021b"
-    PS3_15_2023B = "2023b"
-
-
-class StorageBackend(StrEnum):
-    """Where the bytes of attachments live."""
-
-    FILESYSTEM = "filesystem"
-    MEMORY = "memory"
-
-
-class IndexBackend(StrEnum):
-    """Where the index lives."""
-
-    SQLITE = "sqlite"
-    MEMORY = "memory"
 
 
 _CAPITALS = {"ca": "CA", "mb": "MB", "md5": "MD5", "pn": "PN"}
@@ -150,7 +99,9 @@ class Settings(Struct, frozen=True, kw_only=True, rename=option_name):
     database_server_identifier: Annotated[
         str | None, "identity of this server in a shared database; absent: computed"
     ] = None
-    log_exported_resources: Annotated[bool, "list the resources sent to others under /exports"] = False
+    log_exported_resources: Annotated[
+        bool, "list the resources sent to others under /exports", Effect.NONE
+    ] = False
     metrics_enabled: Annotated[bool, "collect metrics"] = True
     malloc_arena_max: Annotated[Count, "limit of memory arenas, 0 = untouched", Effect.NONE] = 5
     locale: Annotated[str | None, "locale of comparisons", Effect.NONE] = None
@@ -186,9 +137,9 @@ class Settings(Struct, frozen=True, kw_only=True, rename=option_name):
         Count, "largest file in an uploaded ZIP in MB, 0 = no limit"
     ] = 4096
     rest_api_write_to_file_system_enabled: Annotated[bool, "let clients write files on the server"] = False
-    web_dav_enabled: Annotated[bool, "serve the WebDAV share"] = True
-    web_dav_delete_allowed: Annotated[bool, "let WebDAV clients delete resources"] = False
-    web_dav_upload_allowed: Annotated[bool, "let WebDAV clients upload files"] = True
+    web_dav_enabled: Annotated[bool, "serve the WebDAV share", Effect.NONE] = True
+    web_dav_delete_allowed: Annotated[bool, "let WebDAV clients delete resources", Effect.NONE] = False
+    web_dav_upload_allowed: Annotated[bool, "let WebDAV clients upload files", Effect.NONE] = True
 
     # Security
     remote_access_allowed: Annotated[bool, "serve clients on other computers"] = False
@@ -204,73 +155,101 @@ class Settings(Struct, frozen=True, kw_only=True, rename=option_name):
     ssl_trusted_client_certificates: Annotated[Path, "PEM file with the certificates of clients"] = Path(
         "trustedClientCertificates.pem"
     )
-    deidentify_logs: Annotated[bool, "keep identifying values out of the log"] = True
-    deidentify_logs_dicom_version: Annotated[ProfileVersion, "which tags are identifying"] = (
+    deidentify_logs: Annotated[bool, "keep identifying values out of the log", Effect.NONE] = True
+    deidentify_logs_dicom_version: Annotated[ProfileVersion, "which tags are identifying", Effect.NONE] = (
         ProfileVersion.PS3_15_2023B
     )
 
     # DICOM server
-    dicom_server_enabled: Annotated[bool, "serve DICOM"] = True
+    dicom_server_enabled: Annotated[bool, "serve DICOM", Effect.NONE] = True
     dicom_aet: Annotated[str, "application entity title of this server"] = "ORTHANC"
-    dicom_check_called_aet: Annotated[bool, "refuse associations that call another title"] = False
+    dicom_check_called_aet: Annotated[bool, "refuse associations that call another title", Effect.NONE] = (
+        False
+    )
     dicom_port: Annotated[Port, "TCP port of the DICOM server"] = 4242
     default_encoding: Annotated[Encoding, "character set of files that do not name theirs"] = Encoding.LATIN1
     accepted_transfer_syntaxes: Annotated[Texts, "transfer syntaxes that may be stored, with * and ?"] = (
         "1.2.840.10008.1.*",
     )
-    deflated_transfer_syntax_accepted: Annotated[bool | None, "old switch of one family"] = None
-    jpeg_transfer_syntax_accepted: Annotated[bool | None, "old switch of one family"] = None
-    jpeg2000_transfer_syntax_accepted: Annotated[bool | None, "old switch of one family"] = None
-    jpeg_lossless_transfer_syntax_accepted: Annotated[bool | None, "old switch of one family"] = None
-    jpip_transfer_syntax_accepted: Annotated[bool | None, "old switch of one family"] = None
-    mpeg2_transfer_syntax_accepted: Annotated[bool | None, "old switch of one family"] = None
-    rle_transfer_syntax_accepted: Annotated[bool | None, "old switch of one family"] = None
-    mpeg4_transfer_syntax_accepted: Annotated[bool | None, "old switch of one family"] = None
-    h265_transfer_syntax_accepted: Annotated[bool | None, "old switch of one family"] = None
+    deflated_transfer_syntax_accepted: Annotated[bool | None, "old switch of one family", Effect.NONE] = None
+    jpeg_transfer_syntax_accepted: Annotated[bool | None, "old switch of one family", Effect.NONE] = None
+    jpeg2000_transfer_syntax_accepted: Annotated[bool | None, "old switch of one family", Effect.NONE] = None
+    jpeg_lossless_transfer_syntax_accepted: Annotated[
+        bool | None, "old switch of one family", Effect.NONE
+    ] = None
+    jpip_transfer_syntax_accepted: Annotated[bool | None, "old switch of one family", Effect.NONE] = None
+    mpeg2_transfer_syntax_accepted: Annotated[bool | None, "old switch of one family", Effect.NONE] = None
+    rle_transfer_syntax_accepted: Annotated[bool | None, "old switch of one family", Effect.NONE] = None
+    mpeg4_transfer_syntax_accepted: Annotated[bool | None, "old switch of one family", Effect.NONE] = None
+    h265_transfer_syntax_accepted: Annotated[bool | None, "old switch of one family", Effect.NONE] = None
     unknown_sop_class_accepted: Annotated[bool, "store instances of unknown SOP classes"] = False
     accepted_sop_classes: Annotated[Texts, "SOP classes that may be stored, none = all known ones"] = ()
     rejected_sop_classes: Annotated[Texts, "SOP classes that are refused"] = ()
-    dicom_scp_timeout: Annotated[Count, "seconds until an idle association is aborted, 0 = never"] = 30
-    dicom_always_allow_echo: Annotated[bool, "C-ECHO from unknown modalities"] = True
-    dicom_always_allow_store: Annotated[bool, "C-STORE from unknown modalities"] = True
-    dicom_always_allow_find: Annotated[bool, "C-FIND from unknown modalities"] = False
-    dicom_always_allow_find_worklist: Annotated[bool, "worklists to unknown modalities"] = False
-    dicom_always_allow_get: Annotated[bool, "C-GET from unknown modalities"] = False
-    dicom_always_allow_move: Annotated[bool, "C-MOVE from unknown modalities"] = False
-    dicom_check_modality_host: Annotated[bool, "compare the address of a modality with its Host"] = False
-    strict_aet_comparison: Annotated[bool, "tell small from capital letters in titles"] = False
-    synchronous_c_move: Annotated[bool, "answer a C-MOVE when its transfer has ended"] = True
+    dicom_scp_timeout: Annotated[
+        Count, "seconds until an idle association is aborted, 0 = never", Effect.NONE
+    ] = 30
+    dicom_always_allow_echo: Annotated[bool, "C-ECHO from unknown modalities", Effect.NONE] = True
+    dicom_always_allow_store: Annotated[bool, "C-STORE from unknown modalities", Effect.NONE] = True
+    dicom_always_allow_find: Annotated[bool, "C-FIND from unknown modalities", Effect.NONE] = False
+    dicom_always_allow_find_worklist: Annotated[bool, "worklists to unknown modalities", Effect.NONE] = False
+    dicom_always_allow_get: Annotated[bool, "C-GET from unknown modalities", Effect.NONE] = False
+    dicom_always_allow_move: Annotated[bool, "C-MOVE from unknown modalities", Effect.NONE] = False
+    dicom_check_modality_host: Annotated[
+        bool, "compare the address of a modality with its Host", Effect.NONE
+    ] = False
+    strict_aet_comparison: Annotated[bool, "tell small from capital letters in titles", Effect.NONE] = False
+    synchronous_c_move: Annotated[bool, "answer a C-MOVE when its transfer has ended", Effect.NONE] = True
     dicom_threads_count: Annotated[Positive, "associations that are served at the same time"] = 4
-    maximum_pdu_length: Annotated[Annotated[int, Meta(ge=4096, le=131072)], "largest PDU in bytes"] = 16384
-    storage_commitment_reports_size: Annotated[Count, "reports of storage commitment that are kept"] = 100
+    maximum_pdu_length: Annotated[
+        Annotated[int, Meta(ge=4096, le=131072)], "largest PDU in bytes", Effect.NONE
+    ] = 16384
+    storage_commitment_reports_size: Annotated[
+        Count, "reports of storage commitment that are kept", Effect.NONE
+    ] = 100
 
     # DICOM TLS, both directions
-    dicom_tls_enabled: Annotated[bool, "serve DICOM only over TLS"] = False
-    dicom_tls_certificate: Annotated[Path | None, "PEM file with the certificate for DICOM"] = None
-    dicom_tls_private_key: Annotated[Path | None, "PEM file with the key for DICOM"] = None
-    dicom_tls_trusted_certificates: Annotated[Path | None, "PEM file with trusted certificates"] = None
-    dicom_tls_remote_certificate_required: Annotated[bool, "require certificates from the others"] = True
-    dicom_tls_minimum_protocol_version: Annotated[ProtocolLevel, "oldest TLS, 0 = the library's choice"] = 0
-    dicom_tls_ciphers_accepted: Annotated[Texts | None, "ciphers for DICOM; absent: the library's"] = None
+    dicom_tls_enabled: Annotated[bool, "serve DICOM only over TLS", Effect.NONE] = False
+    dicom_tls_certificate: Annotated[Path | None, "PEM file with the certificate for DICOM", Effect.NONE] = (
+        None
+    )
+    dicom_tls_private_key: Annotated[Path | None, "PEM file with the key for DICOM", Effect.NONE] = None
+    dicom_tls_trusted_certificates: Annotated[
+        Path | None, "PEM file with trusted certificates", Effect.NONE
+    ] = None
+    dicom_tls_remote_certificate_required: Annotated[
+        bool, "require certificates from the others", Effect.NONE
+    ] = True
+    dicom_tls_minimum_protocol_version: Annotated[
+        ProtocolLevel, "oldest TLS, 0 = the library's choice", Effect.NONE
+    ] = 0
+    dicom_tls_ciphers_accepted: Annotated[
+        Texts | None, "ciphers for DICOM; absent: the library's", Effect.NONE
+    ] = None
 
     # Modalities
-    dicom_modalities: Annotated[dict[str, Any], "modalities by name: title, host, port"] = {}
-    dicom_modalities_in_database: Annotated[bool, "keep the modalities in the database"] = False
-    dicom_echo_checks_find: Annotated[bool, "follow a C-ECHO by a C-FIND"] = False
-    dicom_scu_timeout: Annotated[Count, "seconds until a silent modality is given up, 0 = never"] = 10
-    dicom_scu_preferred_transfer_syntax: Annotated[str, "preferred syntax when sending transcoded"] = (
-        "1.2.840.10008.1.2.1"
-    )
+    dicom_modalities: Annotated[dict[str, Any], "modalities by name: title, host, port", Effect.NONE] = {}
+    dicom_modalities_in_database: Annotated[bool, "keep the modalities in the database", Effect.NONE] = False
+    dicom_echo_checks_find: Annotated[bool, "follow a C-ECHO by a C-FIND", Effect.NONE] = False
+    dicom_scu_timeout: Annotated[
+        Count, "seconds until a silent modality is given up, 0 = never", Effect.NONE
+    ] = 10
+    dicom_scu_preferred_transfer_syntax: Annotated[
+        str, "preferred syntax when sending transcoded", Effect.NONE
+    ] = "1.2.840.10008.1.2.1"
     dicom_default_retrieve_method: Annotated[RetrieveMethod, "C-MOVE or C-GET"] = RetrieveMethod.C_MOVE
-    dicom_association_close_delay: Annotated[Count, "seconds that an idle association is kept"] = 5
-    query_retrieve_size: Annotated[Count, "queries that are kept under /queries"] = 100
+    dicom_association_close_delay: Annotated[
+        Count, "seconds that an idle association is kept", Effect.NONE
+    ] = 5
+    query_retrieve_size: Annotated[Count, "queries that are kept under /queries", Effect.NONE] = 100
 
     # Peers and other HTTP servers
-    orthanc_peers: Annotated[dict[str, Any], "other Orthanc servers by name: URL, user, password"] = {}
-    orthanc_peers_in_database: Annotated[bool, "keep the peers in the database"] = False
+    orthanc_peers: Annotated[
+        dict[str, Any], "other Orthanc servers by name: URL, user, password", Effect.NONE
+    ] = {}
+    orthanc_peers_in_database: Annotated[bool, "keep the peers in the database", Effect.NONE] = False
     http_proxy: Annotated[str, "proxy as [user:password@]host:port"] = ""
-    http_verbose: Annotated[bool, "log outgoing HTTP"] = False
-    http_timeout: Annotated[Count, "seconds until an outgoing request is given up"] = 60
+    http_verbose: Annotated[bool, "log outgoing HTTP", Effect.NONE] = False
+    http_timeout: Annotated[Count, "seconds until an outgoing request is given up", Effect.NONE] = 60
     https_verify_peers: Annotated[bool, "verify the certificates of other servers"] = True
     https_ca_certificates: Annotated[Path | None, "PEM file with authorities; absent: the system's"] = None
 
@@ -281,7 +260,9 @@ class Settings(Struct, frozen=True, kw_only=True, rename=option_name):
     storage_access_on_find: Annotated[
         StorageAccessOnFind, "read files in searches for tags that are not in the index"
     ] = StorageAccessOnFind.ALWAYS
-    case_sensitive_pn: Annotated[bool, "tell small from capital letters in names of persons"] = False
+    case_sensitive_pn: Annotated[bool, "tell small from capital letters in names of persons", Effect.NONE] = (
+        False
+    )
     extra_main_dicom_tags: Annotated[dict[str, Texts] | None, "more tags in the index, by level"] = None
     user_metadata: Annotated[dict[str, UserNumber], "own metadata: name and number"] = {}
     user_content_type: Annotated[dict[str, Any], "own attachments: name, number [and media type]"] = {}
@@ -294,7 +275,7 @@ class Settings(Struct, frozen=True, kw_only=True, rename=option_name):
     )
 
     # Parsing and transcoding
-    transcode_dicom_protocol: Annotated[bool, "transcode for receivers that need it"] = True
+    transcode_dicom_protocol: Annotated[bool, "transcode for receivers that need it", Effect.NONE] = True
     builtin_decoder_transcoder_order: Annotated[TranscoderOrder, "order of decoders", Effect.NONE] = (
         TranscoderOrder.AFTER
     )
@@ -314,8 +295,10 @@ class Settings(Struct, frozen=True, kw_only=True, rename=option_name):
     sequential_dicom_reader_threads_count: Annotated[
         Positive | None, "threads that read ahead; absent: as StorageLoaderThreadsCount"
     ] = None
-    sequential_dicom_reader_window_size: Annotated[Positive, "instances that are read ahead"] = 4
-    sequential_dicom_reader_window_capacity: Annotated[Count, "limit of what is read ahead in MB"] = 128
+    sequential_dicom_reader_window_size: Annotated[Positive, "instances that are read ahead", Effect.NONE] = 4
+    sequential_dicom_reader_window_capacity: Annotated[
+        Count, "limit of what is read ahead in MB", Effect.NONE
+    ] = 128
 
     # Only in this server
     storage_backend: Annotated[StorageBackend, "where files live: filesystem, or memory for trials"] = (

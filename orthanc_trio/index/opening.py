@@ -3,7 +3,7 @@
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
-from ..config.settings import IndexBackend
+from ..config.choice import IndexBackend
 from .index import Index
 
 

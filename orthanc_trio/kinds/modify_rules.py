@@ -6,7 +6,7 @@ Source: the Orthanc Book, "Anonymization and modification of DICOM files"; the t
 from collections.abc import Mapping
 from typing import Final
 
-from ..config.settings import OverwriteInstances
+from ..config.choice import OverwriteInstances
 from ..dicom.dictionary import tag_text
 from ..dicom.modification import PATIENT_ID, Modification
 from ..index.transaction import ReadTransaction

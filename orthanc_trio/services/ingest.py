@@ -13,7 +13,7 @@ from typing import TypeVar
 from msgspec import Struct, field
 
 from ..bus import EventBus
-from ..config.settings import OverwriteInstances
+from ..config.choice import OverwriteInstances
 from ..dicom.dictionary import STANDARD, Dictionary
 from ..dicom.parse import ParsedInstance, ParsePlan
 from ..dicom.part10 import DEFLATED, NATIVE

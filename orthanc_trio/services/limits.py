@@ -8,7 +8,7 @@ import logging
 
 from msgspec import Struct
 
-from ..config.settings import MaximumStorageMode
+from ..config.choice import MaximumStorageMode
 from ..index.index import Index
 from ..index.transaction import Transaction
 from ..model.errors import FullStorage

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from ..config.settings import OverwriteInstances
+from ..config.choice import OverwriteInstances
 from ..dicom.parse import ParsedInstance
 from ..index.transaction import Row, Transaction
 from ..model.errors import BadFileFormat

@@ -11,7 +11,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ..config.settings import OverwriteInstances
+from ..config.choice import OverwriteInstances
 from ..dicom.dictionary import STANDARD, Dictionary
 from ..dicom.identity import IdentityMap, Original
 from ..dicom.modification import Modification

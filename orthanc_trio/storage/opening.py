@@ -7,7 +7,7 @@ from pathlib import Path
 
 import trio
 
-from ..config.settings import StorageBackend
+from ..config.choice import StorageBackend
 from ..metrics import Metrics
 from .area import Storage, StorageArea
 from .filesystem import FileSystemArea

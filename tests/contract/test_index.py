@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orthanc_trio.config.settings import IndexBackend
+from orthanc_trio.config.choice import IndexBackend
 from orthanc_trio.index.index import Index
 from orthanc_trio.index.opening import open_index
 

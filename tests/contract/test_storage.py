@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orthanc_trio.config.settings import StorageBackend
+from orthanc_trio.config.choice import StorageBackend
 from orthanc_trio.metrics import Metrics
 from orthanc_trio.model.errors import InternalError
 from orthanc_trio.storage.area import StorageArea

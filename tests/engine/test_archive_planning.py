@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from orthanc_trio.config.settings import IndexBackend
+from orthanc_trio.config.choice import IndexBackend
 from orthanc_trio.dicom.archive_names import file_names, media_file_name
 from orthanc_trio.index.index import Index
 from orthanc_trio.index.opening import open_index

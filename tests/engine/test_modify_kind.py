@@ -12,7 +12,7 @@ import trio
 from pydicom import Dataset, dcmread
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian
 
-from orthanc_trio.config.settings import OverwriteInstances
+from orthanc_trio.config.choice import OverwriteInstances
 from orthanc_trio.dicom.modification import named_patient
 from orthanc_trio.dicom.modification_request import anonymization_of_body, modification_of_body
 from orthanc_trio.kinds import KindServices

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from orthanc_trio import options
-from orthanc_trio.config.settings import IndexBackend, Settings, StorageBackend
+from orthanc_trio.config.choice import IndexBackend, StorageBackend
+from orthanc_trio.config.settings import Settings
 from orthanc_trio.index.transaction import Transaction
 from orthanc_trio.model.event import ResourcesTouched
 from orthanc_trio.model.resource import ResourceLevel

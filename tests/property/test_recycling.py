@@ -9,7 +9,7 @@ import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orthanc_trio.config.settings import IndexBackend, MaximumStorageMode
+from orthanc_trio.config.choice import IndexBackend, MaximumStorageMode
 from orthanc_trio.index.opening import open_index
 from orthanc_trio.index.transaction import ReadTransaction, Transaction
 from orthanc_trio.model.errors import FullStorage

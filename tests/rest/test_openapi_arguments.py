@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from orthanc_trio.config.settings import IndexBackend, Settings, StorageBackend
+from orthanc_trio.config.choice import IndexBackend, StorageBackend
+from orthanc_trio.config.settings import Settings
 from orthanc_trio.model.errors import OrthancError
 from orthanc_trio.model.resource import ResourceLevel
 from orthanc_trio.rest.auth import AccessOptions, access_policy

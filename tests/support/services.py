@@ -9,7 +9,7 @@ import trio
 from msgspec import Struct
 
 from orthanc_trio.bus import EventBus
-from orthanc_trio.config.settings import IndexBackend, StorageBackend
+from orthanc_trio.config.choice import IndexBackend, StorageBackend
 from orthanc_trio.index.index import Index
 from orthanc_trio.index.opening import open_index
 from orthanc_trio.model.event import Event

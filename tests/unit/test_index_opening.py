@@ -9,7 +9,7 @@ from tests.contract.forest import store_all
 CHOOSE_MEMORY = """
 import sys
 from pathlib import Path
-from orthanc_trio.config.settings import IndexBackend
+from orthanc_trio.config.choice import IndexBackend
 from orthanc_trio.index.opening import open_index
 
 open_index(IndexBackend.MEMORY, Path("never"))

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from orthanc_trio.config.choice import OverwriteInstances
 from orthanc_trio.config.load import Loaded, Source, load, parse
 from orthanc_trio.config.option import options
 from orthanc_trio.config.sample import sample
-from orthanc_trio.config.settings import OverwriteInstances, Settings
+from orthanc_trio.config.settings import Settings
 from orthanc_trio.model.errors import (
     BadApplicationEntityTitle,
     BadFileFormat,
@@ -43,7 +44,7 @@ def test_comments_and_a_last_comma_are_allowed() -> None:
     { /* a block, "HttpPort": 1, */
       "Name": "http://a /* b */ // c, }", // the text stays
       "HttpPort": 80 , /* last */
-      "LuaScripts": [ ], "DicomModalities": {"a": ["A", "b", 1,], },
+      "LuaScripts": [ ], "ExtraMainDicomTags": {"Series": ["Laterality", "Rows",], },
     }
     """
 
@@ -51,7 +52,7 @@ def test_comments_and_a_last_comma_are_allowed() -> None:
 
     assert settings.name == "http://a /* b */ // c, }"
     assert settings.http_port == 80
-    assert settings.dicom_modalities == {"a": ["A", "b", 1]}
+    assert settings.extra_main_dicom_tags == {"Series": ("Laterality", "Rows")}
 
 
 @pytest.mark.parametrize(

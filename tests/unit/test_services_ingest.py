@@ -8,7 +8,7 @@ from typing import TypeVar
 import pytest
 import trio
 
-from orthanc_trio.config.settings import OverwriteInstances
+from orthanc_trio.config.choice import OverwriteInstances
 from orthanc_trio.index.index import Index
 from orthanc_trio.index.transaction import ReadTransaction, Transaction
 from orthanc_trio.model.errors import (

@@ -7,16 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from orthanc_trio.config.choice import MaximumStorageMode, OverwriteInstances, RetrieveMethod
 from orthanc_trio.config.encoding import Encoding
 from orthanc_trio.config.jobs import JobsLimits, JobsRetry
 from orthanc_trio.config.option import options
-from orthanc_trio.config.settings import (
-    MaximumStorageMode,
-    OverwriteInstances,
-    RetrieveMethod,
-    Settings,
-    option_name,
-)
+from orthanc_trio.config.settings import Settings, option_name
 from orthanc_trio.config.webhook import WebhookRetry
 from orthanc_trio.model.errors import BadParameterType, ParameterOutOfRange
 

@@ -16,9 +16,10 @@ from msgspec.structs import replace
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from orthanc_trio.bus import EventBus
+from orthanc_trio.config.choice import IndexBackend
 from orthanc_trio.config.jobs import JobsLimits
 from orthanc_trio.config.load import Source, parse
-from orthanc_trio.config.settings import IndexBackend, Settings
+from orthanc_trio.config.settings import Settings
 from orthanc_trio.config.webhook import CHANGE_EVENTS, JOB_EVENTS, Webhook, WebhookRetry
 from orthanc_trio.index.index import Index
 from orthanc_trio.index.opening import open_index

@@ -3,7 +3,8 @@
 from typing import Any
 
 from ... import __version__
-from ...config.settings import OverwriteInstances, Settings
+from ...config.choice import OverwriteInstances
+from ...config.settings import Settings
 from ...model.resource import ResourceLevel, Statistics
 from ...model.tags import MainDicomTags, signature
 from ...services.context import About, ServerContext
