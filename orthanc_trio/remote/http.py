@@ -50,10 +50,32 @@ class HttpxClient:
         raise RemoteTimeout(f"No answer within {timeout_s:g} s")
 
     async def _post(self, url: str, body: bytes, headers: Mapping[str, str]) -> HttpReply:
-        async with self._client.stream("POST", url, content=body, headers=headers) as answer:
+        size = {"Content-Length": str(len(body))}
+        request = self._client.build_request("POST", url, headers={**headers, **size})
+        request.stream = _Body(body)
+        answer = await self._client.send(request, stream=True)
+        try:
             if _is_small(answer.headers):
                 await answer.aread()
             return HttpReply(answer.status_code, answer.headers.get("retry-after", ""))
+        finally:
+            await answer.aclose()
+
+
+class _Body(httpx.AsyncByteStream):
+    """The body of a request, told once. That of httpx is a generator, which nobody closes after a cancel."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data: bytes | None = data
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        data, self._data = self._data, None
+        if data is None:
+            raise StopAsyncIteration
+        return data
 
 
 @asynccontextmanager

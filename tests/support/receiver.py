@@ -136,7 +136,9 @@ class Receiver:
                     call = _call(head.decode("latin-1"))
                     size = int(call.headers["content-length"])
                     while len(held) < size:
-                        held += await stream.receive_some()
+                        held += (data := await stream.receive_some())
+                        if not data:
+                            return
                     self._note(call._replace(body=held[:size]))
                     held = held[size:]
                     action = self.script.pop(0) if self.script else self.otherwise
