@@ -33,7 +33,7 @@ from .value import TEXT_VRS, effective_vr, unknown_text_of, value_of
 MAX_TEXT_BYTES = 256
 """A longer value, in UTF-8, is not shown."""
 MAX_ELEMENTS = 1_000_000
-"""Elements of a dataset, nested ones included, that are shown; with more it is refused."""
+"""Elements and items of a dataset, nested ones included, that are shown; with more it is refused."""
 
 _SPECIFIC_CHARACTER_SET = 0x00080005
 _META_GROUP_END = 0x00030000
@@ -149,6 +149,7 @@ class _Renderer:
             tag, _, length, position = read_header(self._source, position, implicit=True)
             if tag != ITEM:
                 break
+            self._count()
             end = limit if length == UNDEFINED else min(position + length, limit)
             implicit = place.implicit or not looks_explicit(self._source, position)
             item: Tags = {}

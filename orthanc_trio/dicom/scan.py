@@ -43,6 +43,7 @@ class ByteOrder:
         self.implicit = Struct(prefix + "HHL")
         self.length = Struct(prefix + "L")
         self.item = Struct(prefix + "HH").pack(ITEM >> 16, ITEM & 0xFFFF)
+        self.empty_items = (self.item + bytes(4)) * 1024
 
 
 LITTLE = ByteOrder("<")
@@ -243,6 +244,9 @@ def _skip_sequence(source: Source, position: int, limit: int | None, *, implicit
 
 def _walk_item(source: Source, position: int, frames: list[_Frame]) -> int:
     implicit, limit = frames[-1]
+    after = _past_empty_items(source, position, limit)
+    if after > position:
+        return after
     tag, _, length, start = read_header(source, position, implicit=True)
     if tag == ITEM:
         frame = _Frame(implicit or not looks_explicit(source, start), limit)
@@ -253,6 +257,16 @@ def _walk_item(source: Source, position: int, frames: list[_Frame]) -> int:
     if limit is None:
         raise BadEncoding("no item where one must be")
     return limit
+
+
+def _past_empty_items(source: Source, position: int, limit: int | None) -> int:
+    """Return the place after most of the empty items at `position`: a file may have millions of them."""
+    data, empty_items = source.data, source.order.empty_items
+    size = len(empty_items)
+    last = (len(data) if limit is None else min(limit, len(data))) - size
+    while position <= last and data.startswith(empty_items, position):
+        position += size
+    return position
 
 
 def _walk_element(source: Source, position: int, frames: list[_Frame]) -> int:

@@ -270,11 +270,19 @@ def test_a_file_that_nests_too_deep_is_shown_as_far_as_that(depth: int, length: 
     assert shown(data, Format.HUMAN)["SOPInstanceUID"] == "1."
 
 
-def test_too_many_elements_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+MANY = [
+    [element(0x00081140, b"CS", b"")] * 101,
+    [element(0x00081140, b"SQ", b"\xfe\xff\x00\xe0\0\0\0\0" * 101)],  # empty items
+]
+
+
+@pytest.mark.parametrize("elements", MANY)
+def test_too_many_elements_or_items_are_refused(
+    monkeypatch: pytest.MonkeyPatch, elements: list[bytes]
+) -> None:
     monkeypatch.setattr(render, "MAX_ELEMENTS", 100)
-    data = file_of(*[element(0x00081140, b"CS", b"")] * 101)
-    with pytest.raises(BadFileFormat):
-        shown(data)
+    with pytest.raises(BadFileFormat, match="Too many"):
+        shown(file_of(*elements))
 
 
 @pytest.mark.parametrize("data", [b"", b"no DICOM", bytes(132), bytes(128) + b"DICM"])

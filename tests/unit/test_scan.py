@@ -246,5 +246,17 @@ def test_the_number_of_elements_is_bounded(monkeypatch: pytest.MonkeyPatch) -> N
             run(data, is_implicit=is_implicit)
 
 
+@pytest.mark.parametrize("end", [UNDEFINED, None])
+@pytest.mark.parametrize("count", [1023, 1024, 3_000_001])
+def test_empty_items_are_passed_over_without_a_look_at_each(
+    monkeypatch: pytest.MonkeyPatch, count: int, end: int | None
+) -> None:
+    monkeypatch.setattr(scan_module, "MAX_ELEMENTS", 1100)
+    items = implicit(ITEM) * count
+    closed = items + implicit(SEQUENCE_END) if end else items
+    found = values(explicit(SEQUENCE, b"SQ", closed, end) + explicit(ID, b"LO", b"x "))
+    assert found == {SEQUENCE: closed, ID: b"x "}
+
+
 def test_a_byte_order_knows_how_an_item_begins() -> None:
     assert ByteOrder(">").item == b"\xff\xfe\xe0\x00"
