@@ -1,5 +1,6 @@
 """Webhooks of the real server as a process: real sockets, real restarts."""
 
+import time
 import zipfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,6 +19,8 @@ from tests.support.server import Server
 T = TypeVar("T")
 EVENTS_OF_AN_UPLOAD = ["NewInstance", "NewPatient", "NewSeries", "NewStudy"]
 DELIVERIES_AT_ONCE = 4
+STUCK = 100
+MEASURED = 500
 
 
 async def away(function: Callable[..., T], *args: Any, **named: Any) -> T:
@@ -116,3 +119,37 @@ async def test_a_wrong_receiver_stops_the_start(tmp_path: Path) -> None:
     server = Server(tmp_path, {"Webhooks": [{"Url": "ftp://x/", "Events": ["*"]}]})
     with pytest.raises(AssertionError, match='The configuration option "Webhooks"'):
         await away(server.start)
+
+
+def slowest_percent(server: Server) -> float:
+    """Return the 99th percentile of the seconds that an answer of `/system` takes."""
+    connection = server.connect()
+    try:
+        taken: list[float] = []
+        for _ in range(MEASURED):
+            begin = time.perf_counter()
+            assert server.request("GET", "/system", connection=connection).status == 200
+            taken.append(time.perf_counter() - begin)
+        return sorted(taken)[MEASURED * 99 // 100]
+    finally:
+        connection.close()
+
+
+@pytest.mark.time_limit(40)
+async def test_a_hundred_jobs_stuck_in_a_black_hole_do_not_slow_answers(tmp_path: Path) -> None:
+    limits = {"Types": {"Webhook": STUCK}, "Destinations": {"127.0.0.1": STUCK}}
+    async with receiving() as hole:
+        hole.otherwise = hang
+        told = hook(hole, "NewStudy", Timeout=600)
+        async with serving(tmp_path, told, JobsLimits=limits) as server:
+            free = await away(slowest_percent, server)
+            await away(server.post, "/instances", studies(STUCK + 20))
+            await hole.calls_until(STUCK)
+            running = [
+                job for job in (await away(server.get, "/jobs?expand")).json() if job["State"] == "Running"
+            ]
+            assert len(running) == STUCK
+            stuck = await away(slowest_percent, server)
+            assert len(hole.calls) == STUCK
+    # A server whose loop waited for the peer would not answer at all; a busy machine doubles either.
+    assert stuck <= 5 * free + 0.05
