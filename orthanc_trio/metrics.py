@@ -75,13 +75,14 @@ class Extreme(Instrument):
         if not self._metrics.is_enabled:
             return
         now = self._metrics.now()
-        with self._lock:
-            if (
-                self.value is None
-                or self._sign * value > self._sign * self.value
-                or now - self.time_s > LIFE_S
-            ):
-                self.value, self.time_s = value, now
+        if self._counts(value, now):  # mostly not, which needs no lock
+            with self._lock:
+                if self._counts(value, now):
+                    self.value, self.time_s = value, now
+
+    def _counts(self, value: Number, now: float) -> bool:
+        standing = self.value
+        return standing is None or (value - standing) * self._sign > 0 or now - self.time_s > LIFE_S
 
     def see_since(self, started_s: float) -> None:
         """Record the whole milliseconds since `time.perf_counter()` was `started_s`."""

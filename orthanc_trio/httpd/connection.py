@@ -9,7 +9,7 @@ import math
 
 import trio
 
-from .asgi import App
+from .asgi import App, Scope
 from .channel import Channel
 from .exchange import Exchange
 from .head import END, H2_PREFACE, BadHead, Head, overlong_status, parse_head
@@ -41,6 +41,8 @@ class Connection:
         self._exchange: Exchange | None = None
         self._expires_at = math.inf
         self._keep_alive_lines = connection_lines(options)
+        self._last: tuple[bytes, Head, Scope] | None = None
+        """The last head, since who polls sends the same bytes again and again: they are parsed once."""
 
     def stop(self) -> None:
         """End the connection: at once if no request runs, else after the answer."""
@@ -80,16 +82,24 @@ class Connection:
             while (data := await self._read_head()) is not None:
                 if data == H2_PREFACE:
                     return data + self._channel.held
-                head = parse_head(data, self._options)
+                head, scope = self._parse(data)
                 if head.is_websocket:
                     return data + self._channel.held
-                if not await self._answer(head):
+                if not await self._answer(head, scope):
                     break
         except ClientGone:
             pass
         except BadHead as refused:
             await self._refuse(refused.status)
         return None
+
+    def _parse(self, data: bytes) -> tuple[Head, Scope]:
+        if self._last is None or self._last[0] != data:
+            head = parse_head(data, self._options)
+            self._last = data, head, make_scope("http", head, self._client, self._server, _EXTENSIONS)
+        _, head, scope = self._last
+        # An application may keep and change what it is given.
+        return head, {**scope, "headers": head.headers.copy()}
 
     async def _read_head(self) -> bytes | None:
         channel = self._channel
@@ -120,7 +130,7 @@ class Connection:
             if data is not None:
                 return data
 
-    async def _answer(self, head: Head) -> bool:
+    async def _answer(self, head: Head, scope: Scope) -> bool:
         """Answer one request; return whether another one may follow."""
         keeps = head.keep_alive and self._options.keep_alive
         exchange = self._exchange = Exchange(
@@ -130,7 +140,6 @@ class Connection:
             max_drained_bytes=self._options.max_drained_bytes,
         )
         try:
-            scope = make_scope("http", head, self._client, self._server, _EXTENSIONS)
             await self._app(scope, exchange.receive, exchange.send)
         except Exception:
             if not self._channel.is_lost:

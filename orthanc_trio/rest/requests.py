@@ -1,8 +1,6 @@
 """The request that handlers get, made of an ASGI scope. It is the same object with and without Quart."""
 
 from collections.abc import AsyncIterator, Mapping
-from functools import cached_property
-from typing import Any
 from urllib.parse import parse_qsl
 
 import trio
@@ -39,27 +37,37 @@ class AsgiRequest:
         client = scope.get("client")
         self.client: str = client[0] if client else ""
         self.user = ""
+        self._query: dict[str, str] | None = None
+        self._headers: dict[str, str] | None = None
         self._scope = scope
         self._receive = receive
         self._limits = limits
         self._body_end: trio.Event | None = None
         self._is_body_read = False
 
-    @cached_property
+    @property
     def query(self) -> Mapping[str, str]:
         """The arguments of the URL."""
-        return query_of(self._scope)
+        if self._query is None:
+            self._query = query_of(self._scope)
+        return self._query
 
-    @cached_property
+    @property
     def headers(self) -> Mapping[str, str]:
         """The headers, with names in lower case."""
-        return {name.decode("latin-1"): value.decode("latin-1") for name, value in self.raw_headers.items()}
+        if self._headers is None:
+            raw = self.raw_headers.items()
+            self._headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in raw}
+        return self._headers
 
     @property
     def is_too_large(self) -> bool:
         """Whether the announced length of the body is beyond the limit."""
+        limit = self._limits.total
+        if limit is None:
+            return False
         length = self.raw_headers.get(b"content-length", b"")
-        return self._limits.total is not None and length.isdigit() and int(length) > self._limits.total
+        return length.isdigit() and int(length) > limit
 
     async def body(self) -> bytes:
         """Return the whole body. Raises PayloadTooLarge; BadRequest if it ends early."""
@@ -148,9 +156,9 @@ def _effective_method(scope: Scope, headers: Mapping[bytes, bytes]) -> str:
     method: str = scope["method"]
     if method not in _METHODS:
         return method
-    asked: Any = headers.get(b"x-http-method-override", b"").decode("latin-1")
+    asked = headers.get(b"x-http-method-override", b"").decode("latin-1")
     if not asked and method == "GET" and b"_method" in scope["query_string"]:
-        asked = query_of(scope).get("_method")
+        asked = query_of(scope).get("_method", "")
     if not asked:
         return method
     return asked.upper() if asked.upper() in _OVERRIDES else _UNKNOWN_METHOD

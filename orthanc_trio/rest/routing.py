@@ -11,6 +11,7 @@ the pattern nor the docstring tell: arguments of the URL, body and answer.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from msgspec import Struct
@@ -148,6 +149,12 @@ class Router:
         self._root = _Node()
         for route in routes:
             self._add(route)
+        self.match = lru_cache(_MOST_REMEMBERED)(self._match)
+        """`(method, path)`: find the route of a normalised path; None if no pattern fits it.
+
+        A pattern with more parameters serves a method that the better one lacks. What is asked for again,
+        as by those who poll, is found at once.
+        """
 
     def _add(self, route: Route) -> None:
         leaf, names = self._leaf_of(route.pattern)
@@ -173,11 +180,7 @@ class Router:
             self._static[pattern] = node.leaf
         return node.leaf, tuple(names)
 
-    def match(self, method: str, path: str) -> Match | WrongMethod | None:
-        """Find the route of a normalised path; None if no pattern fits it.
-
-        A pattern with more parameters serves a method that the better one lacks.
-        """
+    def _match(self, method: str, path: str) -> Match | WrongMethod | None:
         values: list[str] = []
         leaf = self._static.get(path) or _find(self._root, components(path), values)
         if leaf is None:
@@ -193,6 +196,7 @@ class Router:
 
 
 _NOTHING: dict[str, str] = {}
+_MOST_REMEMBERED = 256
 
 
 def components(path: str) -> list[str]:

@@ -1,7 +1,7 @@
 """How answers leave: the three kinds of answers as messages of ASGI."""
 
 import os
-from functools import partial
+from functools import lru_cache, partial
 
 import trio
 
@@ -99,14 +99,20 @@ async def discard(answer: AnyAnswer) -> None:
 
 
 def _start(answer: AnyAnswer) -> Message:
-    headers = [] if answer.media_type is None else [(b"Content-Type", answer.media_type.encode("latin-1"))]
-    headers.extend((name.encode("latin-1"), value.encode()) for name, value in answer.headers)
+    headers = [] if answer.media_type is None else [_content_type(answer.media_type)]
+    if answer.headers:
+        headers.extend((name.encode("latin-1"), value.encode()) for name, value in answer.headers)
     if not isinstance(answer, StreamAnswer):
         headers.append(NOSNIFF)
         # Of what is not sent because the client has it, the length would be that of the whole.
         if answer.status != _NOT_MODIFIED:
             headers.append((b"Content-Length", b"%d" % _length_of(answer)))
     return {"type": "http.response.start", "status": answer.status, "headers": headers}
+
+
+@lru_cache(64)
+def _content_type(media_type: str) -> tuple[bytes, bytes]:
+    return b"Content-Type", media_type.encode("latin-1")
 
 
 def _length_of(answer: Answer | FileAnswer) -> int:

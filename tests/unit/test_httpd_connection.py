@@ -140,6 +140,23 @@ async def test_pipelined_requests_are_answered_in_order(autojump_clock: MockCloc
     assert sent == b"".join(answer_of(body) for body in expected)
 
 
+async def test_the_same_head_again_is_a_request_of_its_own(autojump_clock: MockClock) -> None:
+    seen: list[Scope] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append({**scope, "headers": list(scope["headers"])})
+        scope["headers"].append((b"x-own", b"1"))
+        scope["own"] = True
+        await reply(send, await read_body(receive))
+
+    first, second = (request_bytes("POST", "/", body=body) for body in (b"one", b"two"))
+    async with connected(app) as client:
+        sent = await client.answers(first + second + request_bytes("GET", "/other"))
+    assert sent == answer_of(b"one") + answer_of(b"two") + answer_of(b"")
+    assert seen[0] == seen[1]
+    assert seen[2]["path"] == "/other"
+
+
 async def test_a_request_may_come_byte_by_byte(autojump_clock: MockClock) -> None:
     async with connected(echo) as client:
         for byte in request_bytes("POST", "/", body=b"abc"):
