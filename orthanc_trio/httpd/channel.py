@@ -29,8 +29,8 @@ class Channel:
             return data
         try:
             found = self.transport.receive_nowait()
-            if found is not None:
-                await self._give_way()
+            if found is not None and self._has_turned():
+                await trio.lowlevel.checkpoint()
             while found is None:
                 await self._wait(self.transport.wait_readable)
                 found = self.transport.receive_nowait()
@@ -55,7 +55,8 @@ class Channel:
                 if count == 0:
                     raise ClientGone
                 room = room[count:]
-                await self._give_way()
+                if self._has_turned():
+                    await trio.lowlevel.checkpoint()
         except ClientGone:
             self.is_lost = True
             raise
@@ -65,7 +66,8 @@ class Channel:
         try:
             sent = self.transport.send_nowait(data, more=more)
             if sent == len(data):
-                await self._give_way()
+                if self._has_turned():
+                    await trio.lowlevel.checkpoint()
                 return
             rest = memoryview(data)[sent:]
             while rest:
@@ -87,7 +89,8 @@ class Channel:
                     raise EOFError("a file is shorter than the answer that announced it")
                 offset += sent
                 count -= sent
-                await self._give_way()
+                if self._has_turned():
+                    await trio.lowlevel.checkpoint()
         except ClientGone:
             self.is_lost = True
             raise
@@ -99,8 +102,7 @@ class Channel:
         if scope.cancelled_caught:
             raise ClientGone("the client is too slow")
 
-    async def _give_way(self) -> None:
-        self._burst += 1
-        if self._burst >= _BURST:
-            self._burst = 0
-            await trio.lowlevel.checkpoint()
+    def _has_turned(self) -> bool:
+        """Count a call that had not to wait; return whether it is the turn of other tasks."""
+        self._burst = (self._burst + 1) % _BURST
+        return not self._burst

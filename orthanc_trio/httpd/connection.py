@@ -146,7 +146,7 @@ class Connection:
                 _log.exception("an answer was broken off: %s %s", head.method, path_for_log(head.target))
         if not exchange.is_complete:
             await self._answer_failure(exchange)
-        can_go_on = await self._finish(exchange)
+        can_go_on = exchange.is_over or await self._finish(exchange)
         self._exchange = None
         return can_go_on
 

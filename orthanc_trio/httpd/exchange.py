@@ -111,6 +111,11 @@ class Exchange:
         await trio.sleep(_HALF_CLOSE_GRACE_S)
         channel.is_lost = True
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to be read or sent, and the next request may come."""
+        return self._keep_alive_lines is not None and self.is_complete and self._body.is_complete
+
     async def drain(self) -> bool:
         """Read the rest of the body away; return whether the connection can go on."""
         if self._is_body_hopeless:
@@ -175,11 +180,10 @@ class Exchange:
             self._count(len(body), is_last=is_last)
         elif self._framing is Framing.CHUNKED:
             body = _chunk(body, is_last=is_last)
-        if len(body) <= _JOINED_BYTES:
-            await self._send(head + body)
-        else:
-            await self._send(head + body[:_JOINED_BYTES])
-            await self._send(memoryview(body)[_JOINED_BYTES:])
+        if data := head + body[:_JOINED_BYTES]:
+            await self._channel.send(data)
+        if len(body) > _JOINED_BYTES:
+            await self._channel.send(memoryview(body)[_JOINED_BYTES:])
         self.is_complete = is_last
 
     async def _send_file(self, message: Message) -> None:
@@ -220,10 +224,6 @@ class Exchange:
         self._remaining -= size
         if self._remaining < 0 or (is_last and self._remaining):
             raise RuntimeError("a body has not the length that its answer announced")
-
-    async def _send(self, data: bytes | memoryview) -> None:
-        if data:
-            await self._channel.send(data)
 
 
 def _chunk(body: bytes, *, is_last: bool) -> bytes:

@@ -15,7 +15,7 @@ LAST_CHUNK = b"0\r\n\r\n"
 _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
-_OWN_HEADERS = frozenset({b"keep-alive", b"transfer-encoding"})
+_OWN_HEADERS = frozenset({b"connection", b"keep-alive", b"transfer-encoding"})
 _CLOSE = b"Connection: close\r\n"
 
 
@@ -44,13 +44,12 @@ def read_start(status: int, headers: Headers) -> Start:
     start = Start(status, [])
     for header in headers:
         name = header[0].lower()
-        if name == b"connection":
-            start.must_close = is_close(header)
-            continue
-        if name == b"content-length":
-            start.length = int(header[1])
         if name not in _OWN_HEADERS:
             start.headers.append(header)
+            if name == b"content-length":
+                start.length = int(header[1])
+        elif name == b"connection":
+            start.must_close = is_close(header)
     return start
 
 

@@ -31,6 +31,11 @@ def wants_xml(accept: bytes | None) -> bool:
     return bool(known) and known[-1] == "application/xml"
 
 
+def is_json(answer: Answer) -> bool:
+    """Return whether the body is JSON."""
+    return answer.media_type is not None and answer.media_type.startswith("application/json")
+
+
 def to_xml(answer: Answer) -> Answer:
     """Turn a JSON answer into XML."""
     lines = _element("root", msgspec.json.decode(answer.body), "")

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from .asgi import App, Message, Receive, Scope, Send
 from .auth import UNAUTHORIZED, AccessPolicy
-from .encoding import chosen_coding, compress, to_xml, wants_xml
+from .encoding import chosen_coding, compress, is_json, to_xml, wants_xml
 from .errors import empty_answer, exception_answer
 from .request_meter import RequestMeter
 from .requests import AsgiRequest, BodyLimits, normalise_path
@@ -147,19 +147,18 @@ class Front:
             case _ if request.method == "HEAD":
                 await send_head(answer, send)
             case Answer():
-                await send_answer(await self._negotiate(answer, request), send)
+                await self._send_answer(answer, request, send)
             case FileAnswer():
                 await send_file(answer, scope, send, self._limiter)
             case StreamAnswer():
                 await send_stream(answer, receive, send)
 
-    async def _negotiate(self, answer: Answer, request: AsgiRequest) -> Answer:
-        is_json = answer.media_type is not None and answer.media_type.startswith("application/json")
-        if is_json and wants_xml(request.raw_headers.get(b"accept")):
+    async def _send_answer(self, answer: Answer, request: AsgiRequest, send: Send) -> None:
+        if wants_xml(request.raw_headers.get(b"accept")) and is_json(answer):
             answer = to_xml(answer)
         if self._options.compress and (coding := chosen_coding(answer, request.raw_headers)):
             answer = await compress(answer, coding, self._limiter)
-        return answer
+        await send_answer(answer, send)
 
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
