@@ -13,8 +13,9 @@ CONFIGURATION ?= configuration.json
 run: $(VENV)/.run
 	$(BIN)/orthanc-trio $(CONFIGURATION)
 
+# In the order of the files: else those with few tests come last, and one process waits for the longest of them.
 test: programs check
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -119,15 +119,19 @@ async def opened_library(
     *, is_synchronous: bool = False, area: MemoryArea | None = None
 ) -> AsyncIterator[Library]:
     area = area or MemoryArea()
-    async with open_memory_index() as index:
-        services = KindServices(
-            index=index,
-            storage=Storage(area, threads=2),
-            is_synchronous=is_synchronous,
-            cores=2,
-            now=lambda: NOW,
-        )
-        yield Library(services, area)
+    storage = Storage(area, threads=2)
+    try:
+        async with open_memory_index() as index:
+            services = KindServices(
+                index=index,
+                storage=storage,
+                is_synchronous=is_synchronous,
+                cores=2,
+                now=lambda: NOW,
+            )
+            yield Library(services, area)
+    finally:
+        await storage.close()  # its threads would keep all files in memory for the rest of the tests
 
 
 def id_of(instance: ParsedInstance, level: ResourceLevel) -> str:
