@@ -31,7 +31,8 @@ _LEAVES = f"""
         file.type, file.uuid, file.size, file.uncompressed_size, file.compression, file.md5,
         file.uncompressed_md5, file.crc32, file.revision
     FROM json_each(?) AS wanted
-    CROSS JOIN resources AS instance ON instance.id = wanted.value
+    CROSS JOIN resources AS instance
+        ON instance.id = wanted.value AND instance.level = {int(ResourceLevel.INSTANCE)}
     CROSS JOIN attachments AS file ON file.row = instance.row AND file.type = {int(AttachmentType.DICOM)}
     LEFT JOIN metadata AS syntax
         ON syntax.row = instance.row AND syntax.type = {int(Metadata.TRANSFER_SYNTAX)}

@@ -213,8 +213,9 @@ class ResourceContract(Backend):
                 tx.attach(row, dicom_file(f"file-{id}"))
             tx.set_metadata(row_of(tx, "i1"), {Metadata.TRANSFER_SYNTAX: "1.2.840"})
             tx.create(INSTANCE, "without-file", row_of(tx, "e"), {})
+            tx.attach(row_of(tx, "s"), dicom_file("no-instance"))
 
-        ids = ("i2", "i1", "none", "without-file", "i2")
+        ids = ("i2", "i1", "none", "without-file", "s", "i2")
         async with self.open(tmp_path) as index:
             await index.write(fill)
             leaves = await index.read(lambda tx: tx.leaves(ids))
