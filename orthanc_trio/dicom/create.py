@@ -18,6 +18,7 @@ from .dictionary import Dictionary
 from .embedding import ENCAPSULATED_DOCUMENT, Elements, embed, is_embeddable
 from .modification import PATIENT_ID, SERIES_INSTANCE_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID
 from .module import MODULES
+from .new_uid import uid_of
 from .new_value import Encoding, encode_new
 from .part10 import EXPLICIT_LITTLE, encode_meta
 from .scan import PIXEL_DATA
@@ -185,7 +186,7 @@ class _Draft:
 
 def new_uid() -> str:
     """Return a UID that nobody has (PS3.5 §B.2)."""
-    return f"2.25.{uuid4().int}"
+    return uid_of(uuid4())
 
 
 def _inherited_charset(term: str) -> tuple[str, Charset]:

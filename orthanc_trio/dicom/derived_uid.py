@@ -2,6 +2,7 @@
 
 from uuid import NAMESPACE_OID, uuid5
 
+from .new_uid import uid_of
 from .transfer_syntax import find_syntax
 
 
@@ -13,4 +14,4 @@ def derived_uid(uid: str, syntax: str, quality: int) -> str:
     target = find_syntax(syntax)
     if target is None or not target.is_lossy:
         return uid
-    return f"2.25.{uuid5(NAMESPACE_OID, f'{uid} {syntax} {quality}').int}"
+    return uid_of(uuid5(NAMESPACE_OID, f"{uid} {syntax} {quality}"))

@@ -1,13 +1,14 @@
 """One step of an archive job: some members packed on threads, in parallel, and appended in their order."""
 
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from uuid import NAMESPACE_OID, uuid5
 
 import trio
 from msgspec import Struct
 from msgspec.structs import replace
 
+from ..dicom.new_uid import uid_of
 from ..jobs.kind import StepContext
 from ..storage.area import Blob, StorageArea
 from .archive_checksum import Checksums
@@ -151,7 +152,7 @@ class ArchiveStep:
     async def _pack_directory(self) -> None:
         paths = self._writer.paths
         # The same for each attempt, so that a repeated step makes the same file.
-        uid = f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, self._context.job_id).int}"
+        uid = uid_of(uuid5(NAMESPACE_OID, self._context.job_id))
         leaves_size = await self._writer.save_leaves()
         size = await self._context.in_worker(write_directory, paths.leaves, leaves_size, paths.dicomdir, uid)
         source = Source("DICOMDIR", LocalBlob(paths.dicomdir, size), size, uid=uid)

@@ -3,6 +3,7 @@
 Source: the Orthanc Book, POST /studies/{id}/split, POST /studies/{id}/merge.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Generic, TypeVar
 
@@ -41,7 +42,7 @@ def make_kinds(services: KindServices) -> Iterable[JobKind[Any, Any, Any]]:
         yield MergeKind(services, services.rewriting)
 
 
-class RestructureKind(Generic[ArgsT]):
+class RestructureKind(ABC, Generic[ArgsT]):
     """What both kinds have in common: new instances are stored, then the sources are deleted."""
 
     name: str
@@ -56,13 +57,13 @@ class RestructureKind(Generic[ArgsT]):
         self._threads = rewriting.threads.get(self.name, services.cores)
         self._files = trio.CapacityLimiter(services.cores)
 
+    @abstractmethod
     def check_resources(self, tx: ReadTransaction, args: ArgsT) -> None:
         """Refuse what cannot go. Raises UnknownResource."""
-        raise NotImplementedError
 
+    @abstractmethod
     def target_content(self, args: ArgsT, cursor: RestructureCursor) -> dict[str, Any]:
         """Return what tells of the study that the instances go to."""
-        raise NotImplementedError
 
     def destination(self, args: ArgsT) -> str | None:  # noqa: ARG002 - of the seam
         """Return None: the results stay here."""
