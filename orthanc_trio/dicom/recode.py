@@ -18,6 +18,7 @@ from pydicom.uid import UID
 from ..model.errors import BadFileFormat
 from .codec import can_encode, decode, decoded_photometric, encode, encoded_photometric
 from .derivation import derive
+from .lossy_form import lossy_form
 from .part10 import IMPLEMENTATION, open_dataset
 from .pixel_format import Frame, PixelFormat, canonical, native_frames, read_format
 from .reencode import item_of, reencode
@@ -77,10 +78,13 @@ def _recode(
 ) -> None:
     """Decode and encode the frames, one by one, and tell in the tags what they are now."""
     tagged = read_format(dataset)
-    format = replace(tagged, photometric=decoded_photometric(tagged, source), is_planar=False)
+    decoded = replace(tagged, photometric=decoded_photometric(tagged, source), is_planar=False)
+    frames = _frames(dataset, source, tagged)
+    format, convert = lossy_form(dataset, decoded, target)
     if not target.is_native and not can_encode(format, target):
         raise BadFileFormat("These pixels cannot be written in this transfer syntax")
-    frames = _frames(dataset, source, tagged)
+    if convert is not None:
+        frames = map(convert, frames)
     if target.is_native:
         vr = "OB" if format.bits_allocated == 8 and not target.is_implicit else "OW"
         pixels = b"".join(frame.tobytes() for frame in frames)

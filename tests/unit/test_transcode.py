@@ -13,6 +13,7 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.dataset import FileDataset
 from pydicom.encaps import encapsulate_extended, generate_frames
+from pydicom.pixels.processing import apply_color_lut
 from pydicom.uid import UID
 
 from orthanc_trio.dicom.transcode import transcode
@@ -240,9 +241,70 @@ def test_the_colours_of_a_jpeg_are_those_that_it_tells_itself(name: str) -> None
     assert (pixels(made(name, ".1")) == pixels(load(name))).all()
 
 
-@pytest.mark.parametrize("suffix", [".4.50", ".4.81", ".4.91"])
-def test_indices_into_a_palette_are_not_compressed_with_a_loss(suffix: str) -> None:
-    assert transcode(load("examples_palette.dcm"), ROOT + suffix) is None
+@pytest.mark.parametrize("suffix", LOSSY)
+def test_a_palette_becomes_the_colours_before_there_is_a_loss(suffix: str) -> None:
+    original = read(load("examples_palette.dcm"))
+    original.add_new("PixelPaddingValue", "US", 3)
+    result = transcode(saved(original), ROOT + suffix)
+
+    assert result is not None
+    dataset = read(result)
+    assert (dataset.SamplesPerPixel, dataset.BitsAllocated, dataset.PlanarConfiguration) == (3, 8, 0)
+    assert not any("Palette" in element.keyword or "Padding" in element.keyword for element in dataset)
+    colours = apply_color_lut(original.pixel_array, original) >> 8
+    assert np.abs(pixels(result) - colours).mean() < 3
+
+
+@pytest.mark.parametrize("syntax", [".1", ".2", ""])
+@pytest.mark.parametrize(
+    ("count", "first", "bits", "is_in_words"),
+    [(256, 0, 16, True), (256, 0, 8, False), (256, 0, 8, True), (50, 20, 16, True), (51, 7, 8, False)],
+)
+def test_every_kind_of_table_is_looked_up(
+    syntax: str, count: int, first: int, bits: int, is_in_words: bool
+) -> None:
+    dataset = read(load("examples_palette.dcm"))
+    dataset.Rows, dataset.Columns = 16, 16 * 8
+    indices = np.arange(256)
+    dataset.PixelData = np.repeat(indices, 8).astype("u1").tobytes()
+    shades = np.linspace(0, 255, count).astype(int)
+    entries = (shades << bits - 8).astype("<u2" if is_in_words else "u1").tobytes()
+    for colour in ("Red", "Green", "Blue"):
+        setattr(dataset, f"{colour}PaletteColorLookupTableDescriptor", [count, first, bits])
+        setattr(dataset, f"{colour}PaletteColorLookupTableData", entries + b"\0" * (len(entries) % 2))
+    other = transcode(saved(dataset), ROOT + syntax)
+    assert other is not None
+
+    result = transcode(other, ROOT + ".4.81", 100)
+
+    assert result is not None
+    expected = np.repeat(shades[np.clip(indices - first, 0, count - 1)], 8).reshape(16, -1, 1)
+    assert np.abs(pixels(result) - expected).max() <= 2
+
+
+@pytest.mark.parametrize(
+    "missing", ["RedPaletteColorLookupTableData", "BluePaletteColorLookupTableDescriptor"]
+)
+def test_a_palette_that_cannot_be_read_is_refused(missing: str) -> None:
+    dataset = read(load("examples_palette.dcm"))
+    del dataset[missing]
+
+    assert transcode(saved(dataset), ROOT + ".4.50") is None
+
+
+def test_values_of_8_bits_in_16_become_a_jpeg_of_8_bits() -> None:
+    dataset = read(load("JPEGLSNearLossless_08.dcm"))
+    values = dataset.pixel_array
+    dataset.decompress()
+    dataset.BitsAllocated = 16
+    dataset["PixelData"].VR = "OW"
+    dataset.PixelData = values.astype("<u2").tobytes()
+
+    for suffix in (".4.50", ".4.51"):
+        result = transcode(saved(dataset), ROOT + suffix)
+        assert result is not None
+        assert read(result).BitsAllocated == 8
+        assert np.abs(pixels(result) - values).mean() < 3
 
 
 def test_embedded_overlays_survive_or_the_file_is_refused() -> None:
