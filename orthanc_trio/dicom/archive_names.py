@@ -63,7 +63,7 @@ def series_folder(tags: Tags, *, utf8: bool) -> str:
 def clean(text: str, *, utf8: bool) -> str:
     """Return `text` without what is not allowed in a name: ASCII only, unless `utf8`."""
     if not (utf8 and _is_encodable(text)):
-        text = text.encode("ascii", "ignore").decode()
+        text = text.translate(_UNPRINTABLE).encode("ascii", "ignore").decode()
     text = text[:_MAX_LENGTH]
     if text.isascii():
         return " ".join(text.translate(_ASCII).split())
@@ -76,21 +76,25 @@ def _spaced(character: str) -> str:
 
 
 _ASCII = {number: _spaced(chr(number)) for number in range(128)}
+# Where ASCII is wanted they are dropped with the rest, but for the end of a line.
+_UNPRINTABLE = dict.fromkeys({*range(32), 127} - {ord("\n")})
 
 
-def file_names(modality: str, instances: Sequence[tuple[str, str | None]]) -> list[tuple[int, str]]:
-    """Name the files of one series, whose instances are given as (Orthanc identifier, InstanceNumber).
+def file_names(
+    modality: str, instances: Sequence[str | None], *, are_listed: bool = False
+) -> list[tuple[int, str]]:
+    """Name the files of one series, whose instances are given by their InstanceNumber.
 
-    Return (position in `instances`, name) in the order of the files: by InstanceNumber if these differ, else
-    counted from 0 in the given order.
+    Return (position in `instances`, name) in the order of the files. Those of a whole series are ordered by
+    InstanceNumber, and counted from 0 if two are equal. Those that were listed one by one (`are_listed`) keep
+    their order and their numbers.
     """
-    prefix = modality.encode("ascii", "ignore").decode().strip().upper()[:2]
+    prefix = modality.encode("ascii", "ignore").decode().upper()[:2]
     digits = 8 - len(prefix)
     head = clean(f"{prefix}0", utf8=False)[:-1]  # with a digit, since only white space at an end goes
     unique = UniqueNames()
-    return [
-        (position, unique.add(f"{head}{number:0{digits}}.dcm")) for position, number in _numbered(instances)
-    ]
+    numbers = enumerate(map(_instance_number, instances)) if are_listed else _in_order(instances)
+    return [(position, unique.add(f"{head}{number:0{digits}}.dcm")) for position, number in numbers]
 
 
 def media_file_name(position: int) -> str:
@@ -142,10 +146,9 @@ def _instance_number(text: str | None) -> int:
     return int(value) & 0xFFFFFFFF
 
 
-def _numbered(instances: Sequence[tuple[str, str | None]]) -> list[tuple[int, int]]:
-    numbers = [_instance_number(text) for _, text in instances]
-    # An instance that is asked for twice does not make its number ambiguous.
-    by_id = {id: number for (id, _), number in zip(instances, numbers, strict=True)}
-    if len(set(by_id.values())) < len(by_id):
-        return [(position, position) for position in range(len(instances))]
-    return sorted(enumerate(numbers), key=lambda pair: pair[1])
+def _in_order(instances: Sequence[str | None]) -> list[tuple[int, int]]:
+    numbers = [_instance_number(text) for text in instances]
+    ordered = sorted(enumerate(numbers), key=lambda pair: pair[1])
+    if len(set(numbers)) == len(numbers):
+        return ordered
+    return [(position, count) for count, (position, _) in enumerate(ordered)]

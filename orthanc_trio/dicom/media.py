@@ -84,18 +84,20 @@ class _Values:
     def __contains__(self, tag: int) -> bool:
         return tag in self._elements
 
+    def whole_text(self, tag: int) -> str:
+        """Return a value without the padding at its end; empty if missing."""
+        return text_of(self._raw(tag), self._charset) if tag in self._elements else ""
+
     def text(self, tag: int) -> str:
-        """Return a value without padding and without what is not printable ASCII; empty if missing."""
-        if tag not in self._elements:
-            return ""
-        text = text_of(self._raw(tag), self._charset)
-        if not (text.isascii() and text.isprintable()):
-            text = "".join(c for c in text if " " <= c <= "~")
-        return text.strip()
+        """Return a value without the padding at its end and without what is not printable ASCII."""
+        text = self.whole_text(tag)
+        if text.isascii() and text.isprintable():
+            return text
+        return "".join(c for c in text if " " <= c <= "~").rstrip()
 
     def uid(self, tag: int) -> str:
         """Return a UID. Raises BadFileFormat if it is missing."""
-        value = self.text(tag)
+        value = self.text(tag).strip()
         if not value:
             raise BadFileFormat("A file of the media lacks a unique identifier")
         return value
@@ -111,7 +113,7 @@ class _Values:
 
 def _leaf(values: _Values, file_id: str, syntax: str, is_extended: bool, now: datetime) -> Leaf:
     charset = _element_if_given(_CHARSET, b"CS", values.text(_CHARSET))
-    patient_id, sop_class = values.text(_PATIENT_ID), values.uid(_SOP_CLASS)
+    patient_id, sop_class = values.whole_text(_PATIENT_ID), values.uid(_SOP_CLASS)
     study, series, image = values.uid(_STUDY), values.uid(_SERIES), values.uid(_SOP_INSTANCE)
     reference = (
         _element(0x00041500, b"CS", file_id)
@@ -120,16 +122,19 @@ def _leaf(values: _Values, file_id: str, syntax: str, is_extended: bool, now: da
         + _element(0x00041512, b"UI", syntax)
     )
     return Leaf(
-        patient=(patient_id, charset + _patient_elements(values, patient_id)),
+        patient=(patient_id, charset + _patient_elements(values)),
         study=(study, charset + _study_elements(values, study, now)),
         series=(series, charset + _series_elements(values, series, is_extended)),
         image=(image, reference + charset + _element(_INSTANCE_NUMBER, b"IS", values.text(_INSTANCE_NUMBER))),
     )
 
 
-def _patient_elements(values: _Values, patient_id: str) -> bytes:
+def _patient_elements(values: _Values) -> bytes:
     name = _element(_PATIENT_NAME, b"PN", values.text(_PATIENT_NAME))
-    return name + _element_if_given(_PATIENT_ID, b"LO", patient_id)
+    if not values.whole_text(_PATIENT_ID):
+        return name
+    # One of other characters than ASCII only is there, but empty.
+    return name + _element(_PATIENT_ID, b"LO", values.text(_PATIENT_ID))
 
 
 def _study_elements(values: _Values, uid: str, now: datetime) -> bytes:

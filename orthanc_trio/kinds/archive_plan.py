@@ -38,8 +38,12 @@ _FIRST_PAGE = 64
 _LARGEST_PAGE = 4096
 _MEDIA_FOLDER = "IMAGES/"
 
-_Instances = Callable[[], list[tuple[str, str | None]]]
-"""Looks up the instances of a series, by identifier, with their numbers."""
+
+class _Series(NamedTuple):
+    path: SeriesPath
+    instances: Callable[[], list[tuple[str, str | None]]]
+    """Looks up the instances, with their numbers: all, by identifier, or those that are asked for."""
+    are_listed: bool
 
 
 class _NameOf(Protocol):
@@ -155,8 +159,8 @@ def media_pages(tx: ReadTransaction, args: ArchiveArgs) -> Iterator[ArchivePlan]
     """Plan a ZIP with one flat folder, in the order of the tree; the DICOMDIR is not a part of the plan."""
     files = (
         _File(_MEDIA_FOLDER, "", id)
-        for _, instances in _instances_by_series(tx, args.resources)
-        for id, _ in _named("", instances)
+        for series in _series_of(tx, args.resources)
+        for id, _ in _named("", series)
     )
     numbered = (file._replace(name=media_file_name(position)) for position, file in enumerate(files))
     return _pages(tx, args, numbered)
@@ -185,19 +189,20 @@ def _pages(tx: ReadTransaction, args: ArchiveArgs, files: Iterator[_File]) -> It
 
 
 def _tree_of(tx: ReadTransaction, args: ArchiveArgs) -> Iterator[_File]:
-    tree = _instances_by_series(tx, args.resources)
-    tags = tx.tags_of(sorted({id for path, _ in tree for id in path}))
+    tree = _series_of(tx, args.resources)
+    tags = tx.tags_of(sorted({id for series in tree for id in series.path}))
     folders = _Folders(tags, layout_of(args.level, is_post=args.is_post), utf8=args.utf8)
-    for path, instances in tree:
-        folder, modality = folders.path(path), tags[path[2]].own.get(_MODALITY, "")
-        for id, name in _named(modality, instances):
+    for series in tree:
+        folder, modality = folders.path(series.path), tags[series.path[2]].own.get(_MODALITY, "")
+        for id, name in _named(modality, series):
             yield _File(folder, name, id)
 
 
-def _named(modality: str, instances: _Instances) -> Iterator[tuple[str, str]]:
-    numbered = instances()
-    for position, name in file_names(modality, numbered):
-        yield numbered[position][0], name
+def _named(modality: str, series: _Series) -> Iterator[tuple[str, str]]:
+    instances = series.instances()
+    numbers = [number for _, number in instances]
+    for position, name in file_names(modality, numbers, are_listed=series.are_listed):
+        yield instances[position][0], name
 
 
 def _member(args: ArchiveArgs, leaf: LeafInstance, folder: int, name: str) -> Member:
@@ -244,7 +249,7 @@ def _without_repetition(tx: ReadTransaction, ids: Sequence[str]) -> list[str]:
     return kept
 
 
-def _instances_by_series(tx: ReadTransaction, ids: Sequence[str]) -> list[tuple[SeriesPath, _Instances]]:
+def _series_of(tx: ReadTransaction, ids: Sequence[str]) -> list[_Series]:
     """Return the series in the order of the tree. The instances of one are looked up when they are wanted."""
     whole: set[SeriesPath] = set()
     alone: defaultdict[SeriesPath, list[str]] = defaultdict(list)
@@ -254,12 +259,9 @@ def _instances_by_series(tx: ReadTransaction, ids: Sequence[str]) -> list[tuple[
             alone[paths[0]].append(id)
         else:
             whole.update(paths)
-    series = [(path, partial(tx.numbered, path[2])) for path in whole]
-    return sorted([*series, *((path, partial(_numbered, tx, ids)) for path, ids in alone.items())], key=_path)
-
-
-def _path(series: tuple[SeriesPath, _Instances]) -> SeriesPath:
-    return series[0]
+    series = [_Series(path, partial(tx.numbered, path[2]), are_listed=False) for path in whole]
+    listed = [_Series(path, partial(_numbered, tx, ids), are_listed=True) for path, ids in alone.items()]
+    return sorted(series + listed, key=lambda each: each.path)
 
 
 def _numbered(tx: ReadTransaction, ids: list[str]) -> list[tuple[str, str | None]]:

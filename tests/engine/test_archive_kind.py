@@ -240,6 +240,7 @@ async def test_parents_win_over_children_and_only_instances_repeat(tmp_path: Pat
         for resources, names in (
             ((series, instance, series), ["CT000001.dcm", "CT000002.dcm"]),
             ((instance, instance), ["CT000002.dcm", "CT000002.dcm-2"]),
+            ((instance, id_of(first, INSTANCE)), ["CT000002.dcm", "CT000001.dcm"]),
             ((), []),
         ):
             read = await archive_of(library, tmp_path, ArchiveArgs(resources=resources))

@@ -71,13 +71,12 @@ async def test_pages_have_the_names_of_a_plan_that_is_made_at_once(
         args = ArchiveArgs(resources=("s",), level=STUDY)
         plan, sizes = await take_all(index, args)
         media = await index.read(lambda tx: list(media_pages(tx, args)))
-    instances = [(f"i{position:05}", number) for position, number in enumerate(numbers)]
-    expected = [(f"file-i{position:05}", name) for position, name in file_names("CT", instances)]
+    expected = [(f"file-i{position:05}", name) for position, name in file_names("CT", numbers)]
     assert [(member.key, plan.path(member)) for member in plan.members] == [
         (key, f"{FOLDER}/{name}") for key, name in expected
     ]
     assert [member.key for page in media for member in page.members] == [
-        f"file-i{position:05}" for position, _ in file_names("", instances)
+        f"file-i{position:05}" for position, _ in file_names("", numbers)
     ]
     names = [member.name for page in media for member in page.members]
     assert names == [media_file_name(position) for position in range(len(numbers))]

@@ -41,6 +41,7 @@ def series(number: str = "", modality: str = "", description: str = "") -> str:
         ("A/B\\C:D*E", "", "A B C D E"),
         ("ZZ/1", "Doe^John", "ZZ 1 - Doe^John"),
         ("a\x00\t\n b", "", "a b"),
+        ("a\tb\x1bc\x7fd\ne", "", "abcd e"),
     ],
 )
 def test_patient_folders(id: str, name: str, expected: str) -> None:
@@ -92,9 +93,15 @@ def test_a_name_of_dropped_characters_only_is_unknown() -> None:
     assert study("", "東京", utf8=True) == "東京"
 
 
-@pytest.mark.parametrize("character", [*':*?"<>|/\\', "\t", "\x00", "\x7f", " "])
+@pytest.mark.parametrize("character", [*':*?"<>|/\\', "\n", " "])
 def test_replaced_characters_become_one_space(character: str) -> None:
-    assert clean(f"a{character}{character} b{character}", utf8=False) == "a b"
+    assert clean(f"a{character}{character}b{character}", utf8=False) == "a b"
+
+
+@pytest.mark.parametrize("character", ["\t", "\x00", "\x1b", "\x7f"])
+def test_control_characters_are_dropped_with_all_that_is_not_ascii(character: str) -> None:
+    assert clean(f"a{character}b", utf8=False) == "ab"
+    assert clean(f"a{character}b", utf8=True) == "a b"
 
 
 @pytest.mark.parametrize("hostile", ["..", ".", "/../", "...", "../..", " . "])
@@ -143,25 +150,27 @@ def test_a_suffix_never_meets_a_name_that_looks_like_one() -> None:
         ("CT", "+3 ", "CT000003.dcm"),
         ("CT", "9" * 5000, "CT000000.dcm"),
         ("é/", "1", "0000001.dcm"),
+        (" x", "7", "X000007.dcm"),
     ],
 )
 def test_file_names(modality: str, number: str | None, expected: str) -> None:
-    assert file_names(modality, [("id", number)]) == [(0, expected)]
+    assert file_names(modality, [number]) == [(0, expected)]
 
 
 def test_files_are_in_the_order_of_their_numbers() -> None:
-    files = file_names("CT", [("a", "10"), ("b", "2"), ("c", None)])
+    files = file_names("CT", ["10", "2", None])
     assert files == [(2, "CT000000.dcm"), (1, "CT000002.dcm"), (0, "CT000010.dcm")]
 
 
-def test_equal_numbers_are_replaced_by_a_count_from_zero() -> None:
-    files = file_names("CT", [("a", "7"), ("b", "7"), ("c", "9")])
-    assert files == [(0, "CT000000.dcm"), (1, "CT000001.dcm"), (2, "CT000002.dcm")]
+def test_equal_numbers_are_replaced_by_a_count_in_their_order() -> None:
+    files = file_names("CT", ["9", "7", None, "7"])
+    assert files == [(2, "CT000000.dcm"), (1, "CT000001.dcm"), (3, "CT000002.dcm"), (0, "CT000003.dcm")]
 
 
-def test_an_instance_that_is_listed_twice_is_written_twice() -> None:
-    files = file_names("", [("a", "1"), ("a", "1"), ("b", "2")])
-    assert [name for _, name in files] == ["00000001.dcm", "00000001.dcm-2", "00000002.dcm"]
+def test_instances_that_are_listed_keep_their_order_and_numbers() -> None:
+    files = file_names("", ["2", "1", "2", None], are_listed=True)
+    names = ["00000002.dcm", "00000001.dcm", "00000002.dcm-2", "00000000.dcm"]
+    assert files == list(enumerate(names))
 
 
 def test_media_files_are_counted() -> None:

@@ -119,6 +119,22 @@ def test_texts_are_reduced_to_ascii() -> None:
     assert study.SpecificCharacterSet == "ISO_IR 100"
 
 
+def test_patients_are_told_apart_by_what_ascii_does_not_show() -> None:
+    tokyo, kyoto = (
+        make_instance(patient_id=id, study=number, SpecificCharacterSet="ISO_IR 192")
+        for number, id in enumerate(("東京", "京都"), 1)
+    )
+    patients = records(directory(tokyo, kyoto, tokyo), "PATIENT")
+    assert [str(record.PatientID or "") for record in patients] == ["", ""]
+
+
+def test_spaces_in_front_stay() -> None:
+    data = make_instance(patient_id=" a ", StudyDescription="  b")
+    made = directory(data)
+    assert tags(*records(made, "PATIENT"))["PatientID"] == " a"
+    assert tags(*records(made, "STUDY"))["StudyDescription"] == "  b"
+
+
 def test_second_bytes_of_wide_characters_are_not_taken_for_ascii() -> None:
     data = make_instance(SpecificCharacterSet="GB18030", StudyDescription="A丂B")
     assert records(directory(data), "STUDY")[0].StudyDescription == "AB"
