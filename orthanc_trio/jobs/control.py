@@ -17,7 +17,7 @@ import trio
 from msgspec import Struct
 
 from ..model.errors import DatabaseUnavailable, OrthancError
-from ..model.job import JobOutput, JobRecord, Order
+from ..model.job import JobOutput, JobRecord, JobState, Order
 from .attempt import Attempt
 from .ledger import Ledger
 from .options import Holds
@@ -85,7 +85,7 @@ class JobsControl(ABC):
         return await self._carry_out(job_id, partial(self._change, job_id, Move.RESUBMIT))
 
     async def delete(self, job_id: str) -> Verdict:
-        """Forget a completed job and its outputs."""
+        """Forget a completed job and its outputs; or one in Retry, which clients of Orthanc take for ended."""
         return await self._carry_out(job_id, partial(self._delete, job_id))
 
     async def delete_output(self, job_id: str, key: str) -> Verdict:
@@ -224,12 +224,22 @@ class JobsControl(ABC):
         record = self._ledger.registry.find(job_id)
         if record is None:
             return _UNKNOWN
-        if not record.state.is_completed:
+        if record.state is JobState.RETRY:
+            await self._give_up(record)
+        elif record.state.is_completed:
+            self._ledger.forget(self._ledger.registry.remove(job_id))
+        else:
             return Verdict(f"The job has not ended: {record.state}")
-        self._ledger.registry.remove(job_id)
-        self._ledger.forget(record)
         await self._ledger.journal.erase(record)
         return _ACCEPTED
+
+    async def _give_up(self, record: JobRecord) -> None:
+        """Cancel a job without a place in the history."""
+        cancelled = moved(record, Move.CANCEL, self._ledger.now())
+        try:
+            await self._carry_through(cancelled, Move.CANCEL)
+        finally:
+            self._ledger.dismiss(cancelled)
 
     async def _delete_output(self, job_id: str, key: str) -> Verdict:
         output = self._find_output(job_id, key)

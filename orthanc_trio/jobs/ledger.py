@@ -176,6 +176,13 @@ class Ledger:
         self.outputs.doom_all(record)
         self._publish(JobForgotten(record.id))
 
+    def dismiss(self, record: JobRecord) -> None:
+        """Tell of the end of a job, and forget it at once."""
+        self.registry.remove(record.id)
+        self._publish(JobEvent(record))
+        self._tell_waiters(record.id, record)
+        self.forget(record)
+
     def remove_outputs(self, files: Iterable[str]) -> None:
         """Remove finished outputs; their jobs stay."""
         files = tuple(files)
@@ -258,10 +265,13 @@ class Ledger:
             self.outputs.doom_all(record)
         self._trim()
         known = self.registry.find(record.id)
-        for waiter in self._waiters.get(record.id, ()):
-            waiter.tell(known)
+        self._tell_waiters(record.id, known)
         if known is not None and _is_to_vanish(record):
             self.forget(self.registry.remove(record.id))
+
+    def _tell_waiters(self, job_id: str, record: JobRecord | None) -> None:
+        for waiter in self._waiters.get(job_id, ()):
+            waiter.tell(record)
 
     def _trim(self) -> None:
         for record in self.registry.trim():

@@ -78,7 +78,7 @@ ACCEPTED = {
     "cancel": set(JobState),
     "resume": {JobState.PAUSED},
     "resubmit": {JobState.FAILURE, JobState.RETRY},
-    "delete": {JobState.SUCCESS, JobState.FAILURE},
+    "delete": {JobState.SUCCESS, JobState.FAILURE, JobState.RETRY},
 }
 
 

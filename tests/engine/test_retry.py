@@ -8,10 +8,10 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from orthanc_trio.jobs.attempt import AnyOutcome
-from orthanc_trio.jobs.control import Verdict
 from orthanc_trio.jobs.options import Retries
 from orthanc_trio.model.error_code import ErrorCode
 from orthanc_trio.model.errors import (
+    DatabaseError,
     DatabaseUnavailable,
     InternalError,
     OrthancError,
@@ -186,11 +186,10 @@ async def test_a_resubmitted_failure_has_all_its_attempts_again(autojump_clock: 
         assert (record.state, record.attempt, record.last_error) == (JobState.SUCCESS, 1, "")
 
 
-async def test_cancel_pause_and_delete_in_retry(autojump_clock: MockClock) -> None:
+async def test_cancel_and_pause_in_retry(autojump_clock: MockClock) -> None:
     step = Failing(RemoteUnavailable(), RemoteUnavailable())
     async with running_engine(CountKind(step)) as rig:
         cancelled, paused = await in_retry(rig), await in_retry(rig)
-        assert await rig.engine.delete(cancelled.id) == Verdict("The job has not ended: Retry")
         assert await rig.engine.cancel(cancelled.id)
         assert await rig.engine.delete(cancelled.id)
         assert await rig.engine.pause(paused.id)
@@ -198,6 +197,39 @@ async def test_cancel_pause_and_delete_in_retry(autojump_clock: MockClock) -> No
         assert step.begun == [0, 0]
         assert await rig.engine.resume(paused.id)
         assert (await rig.engine.wait(paused.id)).attempt == 2
+
+
+async def test_a_job_in_retry_can_be_deleted(autojump_clock: MockClock) -> None:
+    kind = CountKind(Failing(RemoteUnavailable()))
+    async with running_engine(kind, history_size=1) as rig:
+        kept = await rig.engine.submit("Count", CountArgs())
+        await rig.engine.wait(kept.id)
+        record = await in_retry(rig)
+        ended: list[JobRecord] = []
+
+        async def caller() -> None:
+            ended.append(await rig.engine.wait(record.id))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(caller)
+            await wait_all_tasks_blocked()
+            assert await rig.engine.delete(record.id)
+        assert [one.fault for one in ended] == [JobFault(code=ErrorCode.CANCELED_JOB)]
+        assert (rig.states(record.id)[-1], rig.forgotten()) == (JobState.FAILURE, [record.id])
+        assert kind.discarded == [record.id]
+        await trio.sleep(1000)
+        assert (rig.engine.ids(), list(rig.store.records)) == ([kept.id], [kept.id])
+
+
+async def test_a_deletion_in_retry_that_cannot_be_saved_is_caught_up(autojump_clock: MockClock) -> None:
+    async with running_engine(CountKind(Failing(RemoteUnavailable()))) as rig:
+        record = await in_retry(rig)
+        rig.store.is_failing = True
+        with pytest.raises(DatabaseError):
+            await rig.engine.delete(record.id)
+        rig.store.is_failing = False
+        await trio.sleep(10)
+        assert (rig.engine.ids(), rig.store.records) == ([], {})
 
 
 async def test_a_pause_outlasts_a_transient_error() -> None:

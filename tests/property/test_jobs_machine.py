@@ -314,8 +314,9 @@ class JobsMachine(RuleBasedStateMachine):
     @rule(number=jobs)
     def delete(self, number: int) -> None:
         job = self.pick(number)
-        assert self.ask("delete", job) == job.state.is_completed
-        if job.state.is_completed:
+        can_go = job.state.is_completed or job.state is JobState.RETRY
+        assert self.ask("delete", job) == can_go
+        if can_go:
             del self.model.jobs[job.id]
 
     @precondition(lambda self: self.model.in_state(JobState.RUNNING))
