@@ -71,7 +71,7 @@ def http_options(settings: Settings) -> HttpOptions:
         keep_alive=settings.keep_alive,
         keep_alive_timeout_s=settings.keep_alive_timeout,
         request_timeout_s=settings.http_request_timeout or float("inf"),
-        grace_s=settings.jobs_shutdown_grace_period,
+        grace_s=settings.shutdown_grace_period,
         no_delay=settings.tcp_no_delay,
         max_connections=settings.concurrent_connections,
     )
@@ -209,6 +209,7 @@ def engine_options(settings: Settings) -> EngineOptions:
             size=settings.jobs_history_size,
             failed_size=settings.failed_jobs_history_size,
             max_age_s=settings.jobs_history_maximum_age,
+            failed_max_age_s=settings.failed_jobs_history_maximum_age,
         ),
         timeout_s=settings.job_timeout,
         cancel_timeout_s=settings.job_cancel_timeout,

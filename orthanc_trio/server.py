@@ -68,7 +68,7 @@ async def serve(
             await context.stop_requested.wait()
             # Let go of everybody who waits for news or for a job, so that the doors can close.
             context.feed.close()
-            await context.jobs.stop(settings.jobs_shutdown_grace_period)
+            await context.jobs.stop(settings.shutdown_grace_period)
         watch.cancel_scope.cancel()
     _logger.warning("The server has stopped")
     return context.ending.restarts

@@ -43,6 +43,7 @@ _EXAMPLES: dict[str, Any] = {
     "IngestTranscoding": "1.2.840.10008.1.2.1",
     "SequentialDicomReaderThreadsCount": 4,
     "FailedJobsHistorySize": 100,
+    "FailedJobsHistoryMaximumAge": 604800,
     "OrthancExplorer2": {"Root": "/usr/share/orthanc-explorer-2", "Theme": "light"},
 }
 

@@ -315,7 +315,7 @@ class Settings(Struct, frozen=True, kw_only=True, rename=option_name):
     media_archive_time_to_live: Annotated[
         Count, "seconds that the archive of an asynchronous job is kept after its end, 0 = no limit"
     ] = 0
-    jobs_shutdown_grace_period: Annotated[
+    shutdown_grace_period: Annotated[
         Annotated[float, Meta(ge=0, le=3600)], "seconds for running jobs to reach a boundary at the end"
     ] = 1.0
     job_timeout: Annotated[Seconds, "seconds that a job may run unless it says otherwise, 0 = no limit"] = 0
@@ -335,6 +335,9 @@ class Settings(Struct, frozen=True, kw_only=True, rename=option_name):
         Count | None, "failed jobs that are kept; absent: JobsHistorySize counts them with the others"
     ] = None
     jobs_history_maximum_age: Annotated[Seconds, "seconds that ended jobs are kept, 0 = no limit"] = 0
+    failed_jobs_history_maximum_age: Annotated[
+        Seconds | None, "seconds that failed jobs are kept, 0 = no limit; absent: JobsHistoryMaximumAge"
+    ] = None
     show_retry_as_pending: Annotated[bool, "show the state Retry as Pending"] = False
     concurrent_connections: Annotated[Positive, "HTTP connections that are open at the same time"] = 4096
     orthanc_explorer2: Annotated[

@@ -85,7 +85,7 @@ class JobsControl(ABC):
         return await self._carry_out(job_id, partial(self._change, job_id, Move.RESUBMIT))
 
     async def delete(self, job_id: str) -> Verdict:
-        """Forget a completed job and its outputs; or one in Retry, which clients of Orthanc take for ended."""
+        """Forget a completed job and its outputs; also one in Retry, which stock clients take for ended."""
         return await self._carry_out(job_id, partial(self._delete, job_id))
 
     async def delete_output(self, job_id: str, key: str) -> Verdict:

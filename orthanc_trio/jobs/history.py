@@ -4,64 +4,74 @@ Jobs that delete themselves count apart: a success is on its way out, and many f
 dead receiver, must not push out what a user may look for.
 """
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from ..model.job import JobRecord, JobState
 from .options import HistoryOptions
 
 
+class _Shelf:
+    """Ended jobs that share their limits; `max_age_s` 0 is none."""
+
+    def __init__(self, size: int, max_age_s: float) -> None:
+        self.ended: dict[str, datetime] = {}
+        """The ids with the times of their ends, the earliest first."""
+        self._size = size
+        self._max_age = timedelta(seconds=max_age_s)
+
+    def surplus(self) -> Iterator[str]:
+        for job_id, _ in zip(self.ended, range(len(self.ended) - self._size), strict=False):
+            yield job_id
+
+    def expired(self, now: datetime) -> Iterator[str]:
+        for job_id, time in self.ended.items():
+            if not self._max_age or time > now - self._max_age:
+                return
+            yield job_id
+
+    def next_expiry_s(self, now: datetime) -> float | None:
+        """Return the seconds until a job gets too old, of those that are here or come; None if never."""
+        if not self._max_age:
+            return None
+        first = next(iter(self.ended.values()), now)
+        return max((first + self._max_age - now).total_seconds(), 0.0)
+
+
 class History:
-    """The ids of the ended jobs, the earliest end first."""
+    """The ids of the ended jobs."""
 
     def __init__(self, options: HistoryOptions) -> None:
-        succeeded: dict[str, datetime] = {}
-        failed = succeeded if options.failed_size is None else dict[str, datetime]()
-        self._ended = {JobState.SUCCESS: succeeded, JobState.FAILURE: failed}
-        self._fleeting: dict[str, datetime] = {}
-        self._shelves = [(succeeded, options.size), (self._fleeting, options.size)]
-        if options.failed_size is not None:
-            self._shelves.append((failed, options.failed_size))
-        self._max_age = timedelta(seconds=options.max_age_s)
-
-    @property
-    def max_age_s(self) -> float:
-        """How long an ended job is kept, 0 = no limit."""
-        return self._max_age.total_seconds()
+        size, max_age_s = options.size, options.max_age_s
+        failed_max_age_s = max_age_s if options.failed_max_age_s is None else options.failed_max_age_s
+        succeeded = failed = _Shelf(size, max_age_s)
+        if options.failed_size is not None or options.failed_max_age_s is not None:
+            failed = _Shelf(size if options.failed_size is None else options.failed_size, failed_max_age_s)
+        self._kept = {JobState.SUCCESS: succeeded, JobState.FAILURE: failed}
+        self._fleeting = _Shelf(size, failed_max_age_s)
+        self._shelves = tuple(dict.fromkeys((succeeded, failed, self._fleeting)))
 
     def put(self, record: JobRecord) -> None:
         """Note that a job has ended, as the last one."""
-        self._shelf(record)[record.id] = record.changed
+        self._shelf(record).ended[record.id] = record.changed
 
     def discard(self, record: JobRecord) -> None:
         """Take off a job that had ended. Safe to repeat."""
         if record.state.is_completed:
-            self._shelf(record).pop(record.id, None)
+            self._shelf(record).ended.pop(record.id, None)
 
     def surplus(self) -> list[str]:
-        """Return the jobs beyond the limits of count, earliest end first; they stay until discarded."""
-        return [
-            job_id
-            for ended, size in self._shelves
-            for job_id, _ in zip(ended, range(len(ended) - size), strict=False)
-        ]
+        """Return the jobs beyond the limits of count; they stay until discarded."""
+        return [job_id for shelf in self._shelves for job_id in shelf.surplus()]
 
     def expired(self, now: datetime) -> list[str]:
         """Return the jobs that ended too long ago; they stay until discarded."""
-        if not self._max_age:
-            return []
-        oldest = now - self._max_age
-        expired = []
-        for ended, _ in self._shelves:
-            for job_id, time in ended.items():
-                if time > oldest:
-                    break
-                expired.append(job_id)
-        return expired
+        return [job_id for shelf in self._shelves for job_id in shelf.expired(now)]
 
-    def next_expiry_s(self, now: datetime) -> float:
-        """Return the seconds until a job gets too old; no job that ends later gets so before."""
-        firsts = [next(iter(ended.values())) for ended, _ in self._shelves if ended]
-        return max((min(firsts, default=now) + self._max_age - now).total_seconds(), 0.0)
+    def next_expiry_s(self, now: datetime) -> float | None:
+        """Return the seconds until a job gets too old, perhaps one that ends meanwhile; None if never."""
+        expiries = [shelf.next_expiry_s(now) for shelf in self._shelves]
+        return min((expiry for expiry in expiries if expiry is not None), default=None)
 
-    def _shelf(self, record: JobRecord) -> dict[str, datetime]:
-        return self._fleeting if record.auto_delete else self._ended[record.state]
+    def _shelf(self, record: JobRecord) -> _Shelf:
+        return self._fleeting if record.auto_delete else self._kept[record.state]

@@ -245,10 +245,10 @@ class Ledger:
 
     async def run_history(self) -> None:
         """Forget the jobs that ended too long ago, as long as this server runs."""
-        while self.registry.history.max_age_s:
+        while (delay_s := self.registry.history.next_expiry_s(self.now())) is not None:
+            await trio.sleep(delay_s)
             for record in self.registry.expire(self.now()):
                 self.forget(record)
-            await trio.sleep(self.registry.history.next_expiry_s(self.now()))
 
     async def close(self) -> None:
         """Let go all who wait, and leave on the disk what is to be there. Raises what the store raises."""

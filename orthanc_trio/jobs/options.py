@@ -31,9 +31,11 @@ class HistoryOptions(Struct, frozen=True, kw_only=True):
 
     size: int
     failed_size: int | None = None
-    """None: `size` counts successes and failures together, as in Orthanc."""
+    """None: `size`; without `failed_max_age_s` it counts successes and failures together, as in Orthanc."""
     max_age_s: float = 0
     """0 = no limit."""
+    failed_max_age_s: float | None = None
+    """None: `max_age_s`."""
 
 
 class EngineOptions(Struct, frozen=True, kw_only=True):

@@ -87,10 +87,9 @@ class Fields:
         return tuple(value)
 
     def raw(self, name: str) -> msgspec.Raw | None:
-        """Return a member of any type in its encoding, None if it is absent."""
-        if name not in self._members:
-            return None
-        return msgspec.Raw(msgspec.json.encode(self._members[name]))
+        """Return a member of any type in its encoding, None if it is absent or null."""
+        value = self._members.get(name)
+        return None if value is None else msgspec.Raw(msgspec.json.encode(value))
 
     def any(self, name: str) -> Any:
         """Return a member as it is, None if it is absent."""

@@ -136,6 +136,27 @@ async def test_jobs_are_forgotten_when_their_end_is_too_long_ago(
         assert rig.forgotten() == [old, young]
 
 
+@pytest.mark.parametrize("failed_size", [None, 10])
+async def test_failures_may_be_kept_for_another_time(
+    failed_size: int | None, autojump_clock: MockClock
+) -> None:
+    async with running_engine(
+        CountKind(fail_odd), failed_size=failed_size, max_age_s=100, failed_max_age_s=1000
+    ) as rig:
+        [succeeded, failed] = await run(rig, 1, 2)
+        await trio.sleep(101)
+        assert rig.engine.ids() == [failed]
+        await trio.sleep(900)
+        assert rig.forgotten() == [succeeded, failed]
+
+
+async def test_failures_may_be_the_only_ones_that_get_too_old(autojump_clock: MockClock) -> None:
+    async with running_engine(CountKind(fail_odd), failed_max_age_s=100) as rig:
+        [succeeded, _] = await run(rig, 1, 2)
+        await trio.sleep(1000)
+        assert rig.engine.ids() == [succeeded]
+
+
 async def test_a_restart_forgets_what_is_too_old(autojump_clock: MockClock) -> None:
     store = MemoryStore()
     async with running_engine(store=store, max_age_s=100) as rig:

@@ -76,7 +76,7 @@ def check(data: bytes, files: list[bytes], *, is_media: bool, has_manifest: bool
 @pytest.mark.parametrize("is_compressed", [False, True])
 @pytest.mark.parametrize("form", ["archive", "media"])
 def test_a_job_goes_on_after_every_kind_of_stop(tmp_path: Path, form: str, is_compressed: bool) -> None:
-    options: dict[str, Any] = {"StorageCompression": is_compressed, "JobsShutdownGracePeriod": 0}
+    options: dict[str, Any] = {"StorageCompression": is_compressed, "ShutdownGracePeriod": 0}
     has_manifest = form == "archive"
     with running_server(tmp_path, **options) as server:
         study, files = filled(server)

@@ -107,6 +107,11 @@ def test_a_deleted_output_is_404(server: Server, study: str) -> None:
         assert ask(server, path, method).status == 404
 
 
+def test_an_archive_with_an_empty_name_has_none(server: Server, study: str) -> None:
+    reply = server.get(f"{archived(server, study, Filename='')}/archive")
+    assert (reply.status, reply.headers.get("Content-Disposition")) == (200, None)
+
+
 def test_every_archive_has_a_tag_of_its_own(server: Server, study: str, job: str) -> None:
     other = archived(server, study)
     tags = [ask(server, f"{each}/archive", "HEAD").headers["ETag"] for each in (job, other, job)]

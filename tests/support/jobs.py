@@ -309,9 +309,10 @@ async def running_engine(
 ) -> AsyncIterator[Rig]:
     """Run an engine; at the end stop it without grace and check that nothing is left.
 
-    `options` are more of EngineOptions, also `failed_size` and `max_age_s` of its history.
+    `options` are more of EngineOptions, also those of its history.
     """
-    history = {name: options.pop(name) for name in ("failed_size", "max_age_s") if name in options}
+    names = HistoryOptions.__struct_fields__
+    history = {name: options.pop(name) for name in names if name in options}
     store = store or MemoryStore()
     rigs: list[Rig] = []
     engine = JobsEngine(

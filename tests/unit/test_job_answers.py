@@ -68,6 +68,10 @@ def test_all_options_are_read() -> None:
     assert (submit.unique_key, submit.request_digest) == (None, "")
 
 
+def test_user_data_of_null_are_none() -> None:
+    assert job_options(REQUEST, {"UserData": None}).submit == SubmitOptions()
+
+
 @pytest.mark.parametrize(
     ("body", "details"),
     [
