@@ -22,6 +22,7 @@ LAYERS = {
     "dul": 1,
     "zipfmt": 1,
     "deflate": 1,
+    "extent": 1,
     "storage": 2,
     "index": 2,
     "jobs": 2,

@@ -187,15 +187,24 @@ class Exchange:
         self.is_complete = is_last
 
     async def _send_file(self, message: Message) -> None:
+        """Send a part of a file; in front of it `prefix`, which ASGI does not know of."""
         count: int = message["count"]
-        is_last = not message.get("more_body", False)
+        head, tail, prefix = b"", b"", message.get("prefix", b"")
+        size, is_last = len(prefix) + count, not message.get("more_body", False)
         if not self.is_started:
-            await self._channel.send(self._begin(count if is_last else None), more=True)
-        if self._framing is Framing.LENGTH:
-            self._count(count, is_last=is_last)
-            await self._channel.send_file(message["file"], message.get("offset", 0), count)
-        elif self._framing is not Framing.NONE:
-            raise RuntimeError("a file needs an answer with a length")
+            head = self._begin(size if is_last else None)
+        if self._framing is Framing.NONE:
+            prefix, count = b"", 0
+        elif self._framing is Framing.LENGTH:
+            self._count(size, is_last=is_last)
+        elif self._framing is Framing.CHUNKED:
+            lead, tail = _chunk_frame(size, is_last=is_last)
+            head += lead
+        if head or prefix:
+            await self._channel.send(head + prefix, more=count > 0)
+        await self._channel.send_file(message["file"], message.get("offset", 0), count)
+        if tail:
+            await self._channel.send(tail, more=not is_last)
         self.is_complete = is_last
 
     def _begin(self, whole_length: int | None) -> bytes:
@@ -227,5 +236,11 @@ class Exchange:
 
 
 def _chunk(body: bytes, *, is_last: bool) -> bytes:
+    lead, end = _chunk_frame(len(body), is_last=is_last)
+    return b"%b%b%b" % (lead, body, end)
+
+
+def _chunk_frame(size: int, *, is_last: bool) -> tuple[bytes, bytes]:
+    """Return what goes in front of `size` bytes of a body in chunks, and behind them."""
     end = LAST_CHUNK if is_last else b""
-    return b"%x\r\n%b\r\n%b" % (len(body), body, end) if body else end
+    return (b"%x\r\n" % size, b"\r\n" + end) if size else (b"", end)

@@ -17,6 +17,7 @@ import trio
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
+from ..extent import Chunk
 from ..model.error_code import ErrorCode
 from ..model.errors import OrthancError, RemoteUnavailable, Timeout
 from ..model.job import (
@@ -104,7 +105,7 @@ def _encodable(value: Any) -> Any:
 class _Context:
     """Implements StepContext for one attempt."""
 
-    def __init__(self, attempt: "Attempt", sink: trio.abc.SendChannel[bytes] | None) -> None:
+    def __init__(self, attempt: "Attempt", sink: trio.abc.SendChannel[Chunk] | None) -> None:
         self.job_id = attempt.record.id
         self.sink = sink
         self._attempt = attempt
@@ -134,7 +135,7 @@ class Attempt:
         *,
         in_worker: InWorker,
         discard_timeout_s: float,
-        sink: trio.abc.SendChannel[bytes] | None = None,
+        sink: trio.abc.SendChannel[Chunk] | None = None,
     ) -> None:
         self.record = record
         self.order: Order | None = None

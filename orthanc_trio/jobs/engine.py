@@ -17,6 +17,7 @@ import trio
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
+from ..extent import Chunk
 from ..model.errors import BadRequest, DatabaseUnavailable, OrthancError
 from ..model.event import Event
 from ..model.job import MAX_RESOURCES, JobRecord, JobState, SubmitOptions
@@ -118,7 +119,7 @@ class JobsEngine(JobsControl):
         args: Struct,
         options: SubmitOptions = _PLAIN,
         *,
-        sink: trio.abc.SendChannel[bytes] | None = None,
+        sink: trio.abc.SendChannel[Chunk] | None = None,
     ) -> JobRecord:
         """Make a job, and return its record when it is saved. The highest priority runs first.
 
@@ -143,7 +144,7 @@ class JobsEngine(JobsControl):
         kind: AnyKind,
         args: Struct,
         options: SubmitOptions,
-        sink: trio.abc.SendChannel[bytes] | None,
+        sink: trio.abc.SendChannel[Chunk] | None,
     ) -> JobRecord:
         checked = await kind.check(args)
         if self._is_stopping:
@@ -160,7 +161,7 @@ class JobsEngine(JobsControl):
         return record
 
     async def _admit_looked_up(
-        self, record: JobRecord, look: Look, sink: trio.abc.SendChannel[bytes] | None
+        self, record: JobRecord, look: Look, sink: trio.abc.SendChannel[Chunk] | None
     ) -> JobRecord:
         """Admit a job that may be done at once if no other one has a better right to a slot."""
         ledger, slots = self._ledger, self.slots

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 import trio
 from msgspec import Struct
 
+from ..extent import Chunk
 from ..model.job import Continue, Done, RetryAfter
 
 ArgsT = TypeVar("ArgsT", bound=Struct)
@@ -42,7 +43,7 @@ class StepContext(Protocol[CursorT_contra]):
     """What the engine offers to a running step."""
 
     job_id: str
-    sink: trio.abc.SendChannel[bytes] | None
+    sink: trio.abc.SendChannel[Chunk] | None
     """Where the result streams to a caller that waits; None for a job that leaves an output."""
 
     def report(self, done: float, total: float, content: dict[str, Any] | None = None) -> None:

@@ -12,6 +12,7 @@ from typing import Final
 import trio
 from msgspec.structs import replace
 
+from ..extent import Chunk
 from ..model.errors import DatabaseUnavailable, InexistentItem
 from ..model.event import Event, JobEvent, JobForgotten
 from ..model.job import JobRecord, JobState
@@ -71,7 +72,7 @@ class Ledger:
         self.now = now
         self._publish = publish
         self._waiters: dict[str, set[_Waiter]] = {}
-        self._sinks: dict[str, trio.abc.SendChannel[bytes]] = {}
+        self._sinks: dict[str, trio.abc.SendChannel[Chunk]] = {}
         self._stirred: set[str] = set()
         """Jobs whose progress was not told yet."""
         self._has_news = trio.Event()
@@ -108,7 +109,7 @@ class Ledger:
             self.journal.forget(record)
         await self.outputs.restore(())
 
-    async def admit(self, record: JobRecord, sink: trio.abc.SendChannel[bytes] | None) -> None:
+    async def admit(self, record: JobRecord, sink: trio.abc.SendChannel[Chunk] | None) -> None:
         """Save a new job and tell of it. On an error or a cancel there is no job."""
         with self._no_job_unless_saved(record):
             await self.journal.save(record)
@@ -117,7 +118,7 @@ class Ledger:
         self.settle(record)
 
     async def admit_looked_up(
-        self, submission: Submission, sink: trio.abc.SendChannel[bytes] | None
+        self, submission: Submission, sink: trio.abc.SendChannel[Chunk] | None
     ) -> JobRecord:
         """Look a new job up, perhaps do it, and save it; tell of it and return it as it is now.
 
@@ -214,7 +215,7 @@ class Ledger:
             for waiter in self._waiters[job_id]:
                 waiter.event.set()
 
-    def sink(self, job_id: str) -> trio.abc.SendChannel[bytes] | None:
+    def sink(self, job_id: str) -> trio.abc.SendChannel[Chunk] | None:
         """Return the channel to the caller that reads the result of a job."""
         return self._sinks.get(job_id)
 

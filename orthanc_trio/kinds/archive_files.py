@@ -11,7 +11,8 @@ from pathlib import Path
 
 import trio
 
-from ..model.errors import CannotWriteFile, FullStorage
+from ..extent import Chunk, Extent
+from ..model.errors import CannotWriteFile, CorruptedFile, FullStorage
 
 Buffer = bytes | memoryview
 
@@ -43,14 +44,31 @@ class GrowingFile:
         self.size = size
         self._begun = size
 
-    def append(self, chunks: Iterable[Buffer]) -> None:
-        """Write `chunks` behind all that is there."""
-        waiting = [chunk for chunk in chunks if chunk]
+    def append(self, chunks: Iterable[Chunk]) -> None:
+        """Write `chunks` behind all that is there. Raises CorruptedFile if an extent is cut off."""
+        waiting: list[Buffer] = []
         with _errors():
-            while waiting:
-                written = os.pwritev(self._fd, waiting[:_MOST_BUFFERS], self.size)
-                self.size += written
-                waiting = _rest(waiting, written)
+            for chunk in chunks:
+                if isinstance(chunk, Extent):
+                    self._write(waiting)
+                    waiting = []
+                    self._copy(chunk)
+                elif chunk:
+                    waiting.append(chunk)
+            self._write(waiting)
+
+    def _copy(self, extent: Extent) -> None:
+        try:
+            extent.copy(self._fd, self.size)
+        except EOFError as exc:
+            raise CorruptedFile from exc
+        self.size += len(extent)
+
+    def _write(self, waiting: list[Buffer]) -> None:
+        while waiting:
+            written = os.pwritev(self._fd, waiting[:_MOST_BUFFERS], self.size)
+            self.size += written
+            waiting = _rest(waiting, written)
 
     def read(self, offset: int, size: int) -> bytes:
         """Return bytes that were written."""
@@ -114,15 +132,17 @@ class LocalBlob:
             return file.read(-1 if size is None else size)
 
 
-def coalesced(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Join small chunks and cut large ones, to at most CHUNK_BYTES each."""
+def coalesced(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+    """Join small chunks and cut large ones, to at most CHUNK_BYTES each; extents stay as they are."""
     waiting: list[bytes] = []
     size = 0
     for chunk in chunks:
-        if waiting and size + len(chunk) > CHUNK_BYTES:
+        if waiting and (isinstance(chunk, Extent) or size + len(chunk) > CHUNK_BYTES):
             yield b"".join(waiting)
             waiting, size = [], 0
-        if len(chunk) > CHUNK_BYTES:
+        if isinstance(chunk, Extent):
+            yield chunk
+        elif len(chunk) > CHUNK_BYTES:
             yield from (chunk[i : i + CHUNK_BYTES] for i in range(0, len(chunk), CHUNK_BYTES))
         else:
             waiting.append(chunk)
@@ -131,7 +151,7 @@ def coalesced(chunks: Iterable[bytes]) -> Iterator[bytes]:
         yield b"".join(waiting)
 
 
-async def send(sink: trio.abc.SendChannel[bytes], chunks: Iterable[bytes]) -> None:
+async def send(sink: trio.abc.SendChannel[Chunk], chunks: Iterable[Chunk]) -> None:
     """Send `chunks` to a reader. Raises CannotWriteFile if it has left."""
     try:
         for chunk in coalesced(chunks):

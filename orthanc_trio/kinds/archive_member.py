@@ -5,7 +5,8 @@ from typing import Protocol
 from msgspec import Struct
 
 from .. import zipfmt
-from ..model.errors import CorruptedFile
+from ..extent import Chunk, Extent
+from ..model.errors import CorruptedFile, InternalError
 from ..services.transcoding import MAX_FILE_BYTES
 from ..storage.area import Blob, StorageArea
 from ..storage.content import DeflatedBlob
@@ -13,6 +14,9 @@ from .archive_plan import Member
 
 STREAMED_BYTES = 16 << 20
 """Members above this size are not kept in memory as a whole."""
+
+_EXTENT_BYTES = 128 << 10
+"""To read and write less of a stream costs no more than to have the kernel copy it, and no open file."""
 
 
 class Readable(Protocol):
@@ -67,9 +71,40 @@ def open_joined(path: str, stream: DeflatedBlob, time: int) -> tuple[zipfmt.Entr
     return zipfmt.open_deflated(path, time, crc=stream.crc32, **sizes)
 
 
-def join(path: str, stream: DeflatedBlob, time: int) -> zipfmt.Packed:
+class PackedMember(Struct, frozen=True):
+    """A whole member: what is said of it, and its pieces, from its header on."""
+
+    entry: zipfmt.Entry
+    chunks: tuple[Chunk, ...]
+
+    @property
+    def size(self) -> int:
+        """The bytes of its pieces."""
+        return sum(map(len, self.chunks))
+
+
+def join(path: str, stream: DeflatedBlob, time: int) -> PackedMember:
     """Make a whole member of a file that is stored deflated. Raises InexistentFile, CorruptedFile."""
-    payload = stream.stored.read()
-    if len(payload) != stream.stored.size:
-        raise CorruptedFile
-    return zipfmt.Packed(*open_joined(path, stream, time), payload)
+    entry, header = open_joined(path, stream, time)
+    return PackedMember(entry, join_part(stream, 0, stream.stored.size, header))
+
+
+def join_part(stream: DeflatedBlob, offset: int, size: int, prefix: bytes = b"") -> tuple[Chunk, ...]:
+    """Return `prefix` and a part of a stream: a long one of a local file is left for the kernel to copy.
+
+    Raises InexistentFile, CorruptedFile.
+    """
+    place = stream.stored.descriptor() if size >= _EXTENT_BYTES else None
+    if place is None:
+        data = stream.stored.read(offset, size)
+        if len(data) != size:
+            raise CorruptedFile
+        return prefix, data
+    extent = Extent(place[0], place[1] + offset, size, prefix)
+    try:
+        extent.load()
+    except EOFError as exc:
+        raise CorruptedFile from exc
+    except OSError as exc:
+        raise InternalError(f"Error while accessing the filesystem: {exc.strerror}") from exc
+    return (extent,)

@@ -11,10 +11,11 @@ from msgspec import Struct
 
 from .. import zipfmt
 from ..dicom.media import NeedMoreData, make_leaf
+from ..extent import Chunk
 from ..model.errors import BadFileFormat, InexistentFile
 from .archive_checksum import member_row
 from .archive_media import frame
-from .archive_member import Source, join
+from .archive_member import PackedMember, Source, join, join_part
 
 UNIT_BYTES = 1 << 20
 _UNIT_MEMBERS = 256
@@ -80,7 +81,7 @@ class PackedBatch(Struct, frozen=True):
     """
 
     batch: Batch
-    members: tuple[zipfmt.Packed | None, ...]
+    members: tuple[PackedMember | None, ...]
     leaves: tuple[bytes, ...] = ()
     rows: tuple[bytes, ...] = ()
 
@@ -93,8 +94,8 @@ class PackedPart(Struct, frozen=True):
     """
 
     part: Part
-    piece: zipfmt.Piece | bytes | None
-    """Of a member that is a stream the bytes of that."""
+    piece: zipfmt.Piece | tuple[Chunk, ...] | None
+    """Of a member that is a stream a part of that."""
     leaves: tuple[bytes, ...] = ()
     data: bytes | None = None
 
@@ -132,7 +133,7 @@ def pack(unit: Unit, options: PackOptions) -> PackedBatch | PackedPart:
     """
     if isinstance(unit, Part):
         return _pack_part(unit, options)
-    members: list[zipfmt.Packed | None] = []
+    members: list[PackedMember | None] = []
     leaves: list[bytes] = []
     rows: list[bytes] = []
     for source in unit.sources:
@@ -149,7 +150,7 @@ def pack(unit: Unit, options: PackOptions) -> PackedBatch | PackedPart:
     return PackedBatch(unit, tuple(members), tuple(leaves), tuple(rows))
 
 
-def _pack_whole(source: Source, options: PackOptions) -> tuple[zipfmt.Packed, bytes] | None:
+def _pack_whole(source: Source, options: PackOptions) -> tuple[PackedMember, bytes] | None:
     """Return the member and, if the options need it, its content; None if its file has vanished."""
     try:
         if source.stream is not None:
@@ -158,7 +159,8 @@ def _pack_whole(source: Source, options: PackOptions) -> tuple[zipfmt.Packed, by
         data = source.blob.read()
     except InexistentFile:
         return None
-    return zipfmt.pack(source.path, data, options.time, is_compressed=source.is_compressed), data
+    packed = zipfmt.pack(source.path, data, options.time, is_compressed=source.is_compressed)
+    return PackedMember(packed.entry, (packed.header, packed.payload)), data
 
 
 def _content_wanted(options: PackOptions) -> int | None:
@@ -171,19 +173,25 @@ def _content_wanted(options: PackOptions) -> int | None:
 def _pack_part(part: Part, options: PackOptions) -> PackedPart:
     source = part.source
     try:
-        data = (source.stream.stored if source.stream else source.blob).read(part.offset, part.size)
+        if source.stream is not None:
+            joined = join_part(source.stream, part.offset, part.size)
+            return PackedPart(part, joined, _leaves_of_part(part, options))
+        data = source.blob.read(part.offset, part.size)
         if len(data) != part.size:
             return PackedPart(part, None)
-        leaves: tuple[bytes, ...] = ()
-        if options.leaves and not part.offset:
-            head = source.blob.read(0, _LEAF_BYTES) if source.stream else data
-            leaves = (_leaf(source, head, options.leaves),)
+        leaves = _leaves_of_part(part, options, data)
     except InexistentFile:
         return PackedPart(part, None)
-    if source.stream is not None:
-        return PackedPart(part, data, leaves)
     make = zipfmt.store_piece if source.is_compressed else zipfmt.deflate_piece
     return PackedPart(part, make(data, is_last=part.is_last), leaves, data if options.has_manifest else None)
+
+
+def _leaves_of_part(part: Part, options: PackOptions, head: bytes | None = None) -> tuple[bytes, ...]:
+    """Return the leaf of a media, which goes with the first part of a member; `head` is its beginning."""
+    if part.offset or not options.leaves:
+        return ()
+    source = part.source
+    return (_leaf(source, source.blob.read(0, _LEAF_BYTES) if head is None else head, options.leaves),)
 
 
 def _leaf(source: Source, head: bytes, options: LeafOptions) -> bytes:

@@ -46,8 +46,8 @@ def make_whole(area: StorageArea, *, plan: ArchivePlan, options: PackOptions) ->
     for member in packed.members:
         if member is not None:
             records.append(zipfmt.central_record(member.entry, offset))
-            chunks += (member.header, member.payload)
-            offset += len(member.header) + len(member.payload)
+            chunks += map(bytes, member.chunks)
+            offset += member.size
     size = sum(map(len, records))
     return [*chunks, *records, zipfmt.end_of_archive(len(records), offset, size)]
 

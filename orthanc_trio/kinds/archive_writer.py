@@ -4,7 +4,7 @@ The records of the central directory and the leaves of a DICOMDIR wait in files 
 archive, so that memory and cursor stay small; a job that ends in its first step never makes them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import trio
 from msgspec import Struct
 
 from .. import zipfmt
+from ..extent import Chunk
 from ..model.errors import CannotWriteFile, InexistentFile
 from .archive_files import CHUNK_BYTES, BytesLost, GrowingFile, send, sync_folder
 from .archive_manifest import Manifest
@@ -94,7 +95,7 @@ class ArchiveWriter:
         paths: ArchivePaths,
         cursor: ArchiveCursor,
         *,
-        sink: trio.abc.SendChannel[bytes] | None,
+        sink: trio.abc.SendChannel[Chunk] | None,
         manifest: Manifest | None,
         time: int,
         is_synchronous: bool,
@@ -114,7 +115,7 @@ class ArchiveWriter:
         self._archive: GrowingFile | None = None
         self._records: GrowingFile | None = None
         self._leaves: GrowingFile | None = None
-        self._unwritten: list[bytes] = []
+        self._unwritten: list[Chunk] = []
         self._new_records: list[bytes] = []
         self._new_leaves: list[bytes] = []
         self._skipped: Source | None = None
@@ -172,19 +173,19 @@ class ArchiveWriter:
             file.close()
         self._archive = self._records = self._leaves = None
 
-    def _enter_batch(self, packed: PackedBatch) -> list[bytes]:
-        chunks: list[bytes] = []
+    def _enter_batch(self, packed: PackedBatch) -> list[Chunk]:
+        chunks: list[Chunk] = []
         offset = self.offset
         for member in packed.members:
             if member is None:
                 continue
             self._enter_record(member.entry, offset)
-            chunks += (member.header, member.payload)
-            offset += len(member.header) + len(member.payload)
+            chunks += member.chunks
+            offset += member.size
         self.next += len(packed.members)
         return chunks
 
-    def _enter_part(self, packed: PackedPart) -> list[bytes]:
+    def _enter_part(self, packed: PackedPart) -> list[Chunk]:
         part = packed.part
         if part.source is self._skipped:
             return []
@@ -195,30 +196,30 @@ class ArchiveWriter:
             self.next += 1
             return []
         before = self._open_member or OpenMember(0, self.offset, self._time)
-        if isinstance(packed.piece, bytes):
-            chunks = self._join(part, packed.piece, before)
-        else:
+        if isinstance(packed.piece, zipfmt.Piece):
             chunks = self._enter_piece(part, packed.piece, before)
+        else:
+            chunks = self._join(part, packed.piece, before)
         if part.is_last:
             self._open_member = None
             self.next += 1
         return chunks
 
-    def _join(self, part: Part, data: bytes, before: OpenMember) -> list[bytes]:
+    def _join(self, part: Part, data: tuple[Chunk, ...], before: OpenMember) -> list[Chunk]:
         """Go on with a member that is a deflate stream, of which all is known beforehand."""
         assert part.source.stream is not None
         entry, header = open_joined(part.source.path, part.source.stream, before.time)
         self._open_member = OpenMember(part.offset + part.size, before.offset, before.time)
         if part.is_last:
             self._enter_record(entry, before.offset)
-        return [data] if part.offset else [header, data]
+        return [*data] if part.offset else [header, *data]
 
-    def _enter_piece(self, part: Part, piece: zipfmt.Piece, before: OpenMember) -> list[bytes]:
+    def _enter_piece(self, part: Part, piece: zipfmt.Piece, before: OpenMember) -> list[Chunk]:
         """Go on with a member that is made of pieces."""
         entry, header = zipfmt.open_streamed(part.source.path, part.source.size, before.time)
         crc = zipfmt.join_crc(before.crc, piece)
         compressed_size = before.compressed_size + len(piece.payload)
-        chunks = [piece.payload] if part.offset else [header, piece.payload]
+        chunks: list[Chunk] = [piece.payload] if part.offset else [header, piece.payload]
         self._open_member = OpenMember(
             part.offset + part.size, before.offset, before.time, crc, compressed_size
         )
@@ -238,7 +239,7 @@ class ArchiveWriter:
         self._new_records.append(zipfmt.central_record(entry, offset))
         self._count += 1
 
-    async def _write(self, chunks: list[bytes]) -> None:
+    async def _write(self, chunks: Sequence[Chunk]) -> None:
         self.offset += sum(map(len, chunks))
         if self._sink is not None:
             await send(self._sink, chunks)

@@ -151,7 +151,7 @@ class Front:
             case FileAnswer():
                 await send_file(answer, scope, send, self._limiter)
             case StreamAnswer():
-                await send_stream(answer, receive, send)
+                await send_stream(answer, scope, receive, send, self._limiter)
 
     async def _send_answer(self, answer: Answer, request: AsgiRequest, send: Send) -> None:
         if wants_xml(request.raw_headers.get(b"accept")) and is_json(answer):

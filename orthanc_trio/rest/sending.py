@@ -5,6 +5,7 @@ from functools import lru_cache, partial
 
 import trio
 
+from ..extent import Extent
 from .asgi import Message, Receive, Scope, Send
 from .presence import while_present
 from .wire import Answer, AnyAnswer, FileAnswer, StreamAnswer
@@ -60,23 +61,33 @@ async def _send_parts(answer: FileAnswer, send: Send, limiter: trio.CapacityLimi
     await send({"type": "http.response.body", "body": answer.suffix})
 
 
-async def send_stream(answer: StreamAnswer, receive: Receive, send: Send) -> None:
+async def send_stream(
+    answer: StreamAnswer, scope: Scope, receive: Receive, send: Send, limiter: trio.CapacityLimiter
+) -> None:
     """Send chunks as they are made, until the client leaves; closes them. The head is sent at once.
 
     What the chunks raise passes, so that the server resets the connection.
     """
+    can_send_files = _ZERO_COPY in scope.get("extensions", ())
+
+    async def send_chunks() -> None:
+        async for chunk in answer.chunks:
+            if not isinstance(chunk, Extent):
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            elif can_send_files:
+                part = {"file": chunk.descriptor, "offset": chunk.offset, "count": chunk.size}
+                await send({"type": _ZERO_COPY, "prefix": chunk.prefix, **part, "more_body": True})
+            else:
+                data = await trio.to_thread.run_sync(bytes, chunk, limiter=limiter)
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+
     try:
         await send(_start(answer))
         await send({"type": "http.response.body", "body": b"", "more_body": True})
-        if await while_present(partial(_send_chunks, answer, send), partial(_wait_gone, receive)):
+        if await while_present(send_chunks, partial(_wait_gone, receive)):
             await send({"type": "http.response.body", "body": b""})
     finally:
         await _close_chunks(answer)
-
-
-async def _send_chunks(answer: StreamAnswer, send: Send) -> None:
-    async for chunk in answer.chunks:
-        await send({"type": "http.response.body", "body": chunk, "more_body": True})
 
 
 async def _wait_gone(receive: Receive) -> None:

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from ..extent import Chunk
+
 JSON = "application/json; charset=utf-8"
 TEXT = "text/plain"
 
@@ -82,7 +84,7 @@ class StreamAnswer(msgspec.Struct, frozen=True, kw_only=True):
     the connection, so that a broken body never looks complete.
     """
 
-    chunks: AsyncIterable[bytes]
+    chunks: AsyncIterable[Chunk]
     media_type: str
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()

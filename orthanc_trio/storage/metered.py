@@ -92,6 +92,7 @@ class _MeteredBlob:
     def __init__(self, blob: Blob, area: MeteredArea) -> None:
         self._blob = blob
         self._area = area
+        self._is_counted = False
         self.size = blob.size
 
     def read(self, offset: int = 0, size: int | None = None) -> bytes:
@@ -106,5 +107,7 @@ class _MeteredBlob:
         found = self._blob.descriptor()
         if found is not None:
             self._area.read_ms.see_since(started_s)
-            self._area.read_bytes.add(self.size)
+            if not self._is_counted:
+                self._area.read_bytes.add(self.size)
+            self._is_counted = True  # it may be opened for each part of it
         return found

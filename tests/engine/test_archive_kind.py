@@ -18,6 +18,7 @@ import trio
 import trio.testing
 
 from orthanc_trio.dicom.parse import ParsedInstance, parse_instance
+from orthanc_trio.extent import Chunk
 from orthanc_trio.index.memory import open_memory_index
 from orthanc_trio.index.transaction import Transaction
 from orthanc_trio.jobs.kind import JobKind
@@ -34,7 +35,7 @@ from orthanc_trio.model.errors import (
 )
 from orthanc_trio.model.job import Continue, Done, RetryAfter
 from orthanc_trio.model.resource import Attachment, AttachmentType, Metadata, ResourceLevel
-from orthanc_trio.storage.area import Storage
+from orthanc_trio.storage.area import Storage, StorageArea
 from orthanc_trio.storage.memory import MemoryArea
 from tests.support.dicom import ABSENT, make_dataset, make_instance, make_series, write
 
@@ -46,9 +47,9 @@ T = TypeVar("T")
 class Context:
     """The engine's side of one job."""
 
-    def __init__(self, folder: Path, sink: trio.MemorySendChannel[bytes] | None = None) -> None:
+    def __init__(self, folder: Path, sink: trio.MemorySendChannel[Chunk] | None = None) -> None:
         self.job_id = "a5a8e1e6-6d28-4b1e-9d58-6a4b8f6a3c11"
-        self.sink: trio.abc.SendChannel[bytes] | None = sink
+        self.sink: trio.abc.SendChannel[Chunk] | None = sink
         self.folder = folder
 
     def report(self, done: float, total: float, content: dict[str, Any] | None = None) -> None:
@@ -70,7 +71,7 @@ class Context:
 class Library:
     """Stored instances, and the kinds that make archives of them."""
 
-    def __init__(self, services: KindServices, area: MemoryArea) -> None:
+    def __init__(self, services: KindServices, area: StorageArea) -> None:
         self.services = services
         self.area = area
         self.kinds: dict[str, JobKind[Any, Any, Any]] = {kind.name: kind for kind in discover(services)}
@@ -116,7 +117,7 @@ def add(tx: Transaction, instance: ParsedInstance, file: Attachment) -> None:
 
 @asynccontextmanager
 async def opened_library(
-    *, is_synchronous: bool = False, area: MemoryArea | None = None
+    *, is_synchronous: bool = False, area: StorageArea | None = None
 ) -> AsyncIterator[Library]:
     area = area or MemoryArea()
     storage = Storage(area, threads=2)
@@ -329,18 +330,18 @@ async def test_a_job_whose_file_was_lost_starts_over(tmp_path: Path, lost: str) 
         assert zipfile.ZipFile(context.output_path("archive")).testzip() is None
 
 
-async def read_all(source: trio.MemoryReceiveChannel[bytes], into: bytearray) -> None:
+async def read_all(source: trio.MemoryReceiveChannel[Chunk], into: bytearray) -> None:
     async with source:
         async for chunk in source:
             assert 0 < len(chunk) <= 1 << 20
-            into += chunk
+            into += bytes(chunk)
 
 
 @pytest.mark.parametrize("kind", ["Archive", "Media"])
 async def test_a_stream_carries_the_same_archive(tmp_path: Path, kind: str) -> None:
     async with opened_library() as library, trio.open_nursery() as nursery:
         args = await large_study(library)
-        sink, source = trio.open_memory_channel[bytes](0)
+        sink, source = trio.open_memory_channel[Chunk](0)
         received = bytearray()
         nursery.start_soon(read_all, source, received)
         async with sink:
@@ -357,7 +358,7 @@ async def test_a_stream_carries_the_same_archive(tmp_path: Path, kind: str) -> N
 async def test_a_streamed_media_remembers_a_member_that_no_step_has_finished(tmp_path: Path) -> None:
     async with opened_library() as library, trio.open_nursery() as nursery:
         large = await library.store(make_instance(), size=40 << 20)
-        sink, source = trio.open_memory_channel[bytes](0)
+        sink, source = trio.open_memory_channel[Chunk](0)
         received = bytearray()
         nursery.start_soon(read_all, source, received)
         async with sink:
@@ -371,7 +372,7 @@ async def test_a_streamed_media_remembers_a_member_that_no_step_has_finished(tmp
 async def test_a_reader_that_left_fails_the_job(tmp_path: Path) -> None:
     async with opened_library() as library:
         instance = await library.store(make_instance())
-        sink, source = trio.open_memory_channel[bytes](0)
+        sink, source = trio.open_memory_channel[Chunk](0)
         await source.aclose()
         args = ArchiveArgs(resources=(id_of(instance, STUDY),))
         with pytest.raises(CannotWriteFile) as left:
@@ -471,7 +472,7 @@ async def test_a_folder_that_is_not_there_fails_the_job(tmp_path: Path) -> None:
 async def test_a_stream_cannot_start_over(tmp_path: Path) -> None:
     async with opened_library() as library, trio.open_nursery() as nursery:
         args, kind = await large_study(library), library.kinds["Archive"]
-        sink, source = trio.open_memory_channel[bytes](0)
+        sink, source = trio.open_memory_channel[Chunk](0)
         nursery.start_soon(read_all, source, bytearray())
         async with sink:
             context = Context(tmp_path, sink)

@@ -15,6 +15,7 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orthanc_trio.extent import Chunk
 from orthanc_trio.kinds import discover
 from orthanc_trio.kinds.archive import ArchiveArgs
 from orthanc_trio.kinds.archive_checksum import Checksum, Checksums, row
@@ -146,7 +147,7 @@ async def test_a_lost_manifest_makes_a_job_start_over(tmp_path: Path) -> None:
 async def test_a_stream_carries_a_manifest(tmp_path: Path, kind_name: str) -> None:
     async with opened_library() as library, trio.open_nursery() as nursery:
         args = await mixed_study(library)
-        sink, source = trio.open_memory_channel[bytes](0)
+        sink, source = trio.open_memory_channel[Chunk](0)
         received = bytearray()
         nursery.start_soon(read_all, source, received)
         async with sink:
@@ -159,7 +160,7 @@ async def test_a_stream_carries_a_manifest(tmp_path: Path, kind_name: str) -> No
 async def test_a_stream_whose_manifest_was_lost_cannot_go_on(tmp_path: Path) -> None:
     async with opened_library() as library, trio.open_nursery() as nursery:
         args, kind = await mixed_study(library), library.kinds["Archive"]
-        sink, source = trio.open_memory_channel[bytes](0)
+        sink, source = trio.open_memory_channel[Chunk](0)
         nursery.start_soon(read_all, source, bytearray())
         async with sink:
             context = Context(tmp_path, sink)

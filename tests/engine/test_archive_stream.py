@@ -10,6 +10,7 @@ import pytest
 import trio
 import trio.testing
 
+from orthanc_trio.extent import Chunk
 from orthanc_trio.kinds.archive import ArchiveArgs
 from orthanc_trio.kinds.archive_pipeline import Window, run_in_order
 from orthanc_trio.model.resource import ResourceLevel
@@ -64,19 +65,19 @@ async def test_a_reader_that_stops_stops_the_reading(
             head = make_instance(instance=number, rows=0)
             instance = await library.store(head + NOISE[len(head) : size])
         args = ArchiveArgs(resources=(id_of(instance, ResourceLevel.STUDY),), has_manifest=has_manifest)
-        sink, source = trio.open_memory_channel[bytes](0)
+        sink, source = trio.open_memory_channel[Chunk](0)
 
         async def make() -> None:
             async with sink:
                 await run(library.kinds["Archive"], Context(tmp_path, sink), args)
 
         nursery.start_soon(make)
-        received = bytearray(await source.receive())
+        received = bytearray(bytes(await source.receive()))
         assert area.read_bytes < sum(sizes)
         await trio.testing.wait_all_tasks_blocked(0.2)
         assert area.read_bytes <= at_most < sum(sizes)
         async for chunk in source:
-            received += chunk
+            received += bytes(chunk)
         with zipfile.ZipFile(io.BytesIO(received)) as archive:
             assert archive.testzip() is None
             assert len(archive.namelist()) == len(sizes) + has_manifest

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from orthanc_trio.extent import Chunk
 from orthanc_trio.index.transaction import Transaction
 from orthanc_trio.kinds.archive import ArchiveArgs
 from orthanc_trio.kinds.archive_plan import SMALL_BYTES
@@ -60,7 +61,7 @@ async def test_a_small_archive_is_as_one_that_takes_longer(tmp_path: Path) -> No
 async def test_a_small_stream_has_the_bytes_of_the_file(tmp_path: Path) -> None:
     async with opened_library() as library, trio.open_nursery() as nursery:
         args, kind = await small_study(library), library.kinds["Archive"]
-        sink, source = trio.open_memory_channel[bytes](0)
+        sink, source = trio.open_memory_channel[Chunk](0)
         received = bytearray()
         nursery.start_soon(read_all, source, received)
         async with sink:

@@ -10,6 +10,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from orthanc_trio.extent import Chunk
 from orthanc_trio.jobs.attempt import AnyOutcome
 from orthanc_trio.jobs.control import Verdict
 from orthanc_trio.jobs.journal import decode_record
@@ -400,7 +401,7 @@ async def test_a_cancelled_job_closes_the_channel_to_its_caller() -> None:
     async with running_engine(CountKind(gate), concurrent_jobs=1) as rig:
         await rig.engine.submit("Count", CountArgs())
         await gate.arrival()
-        send, receive = trio.open_memory_channel[bytes](0)
+        send, receive = trio.open_memory_channel[Chunk](0)
         record = await rig.engine.submit("Count", CountArgs(), SubmitOptions(is_durable=False), sink=send)
         await rig.engine.cancel(record.id)
         assert [chunk async for chunk in receive] == []

@@ -15,6 +15,7 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian
 from orthanc_trio.config.choice import OverwriteInstances
 from orthanc_trio.dicom.modification import named_patient
 from orthanc_trio.dicom.modification_request import anonymization_of_body, modification_of_body
+from orthanc_trio.extent import Chunk
 from orthanc_trio.kinds import KindServices
 from orthanc_trio.kinds.modify import NAME, ModifyArgs, ModifyKind
 from orthanc_trio.kinds.rewriting_step import cut
@@ -36,7 +37,7 @@ T = TypeVar("T")
 class Context:
     """The engine's side of one job."""
 
-    sink: trio.abc.SendChannel[bytes] | None = None
+    sink: trio.abc.SendChannel[Chunk] | None = None
 
     def __init__(self, folder: Path) -> None:
         self.job_id = "a5a8e1e6-6d28-4b1e-9d58-6a4b8f6a3c11"

@@ -6,6 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from orthanc_trio.extent import Chunk
 from orthanc_trio.jobs.attempt import AnyOutcome
 from orthanc_trio.jobs.journal import decode_record, encode_record
 from orthanc_trio.jobs.outputs import Outputs
@@ -101,7 +102,7 @@ async def test_a_job_that_ends_within_the_grace_is_told_to_its_caller() -> None:
 
 async def test_a_stop_closes_the_channels_to_callers() -> None:
     async with running_engine(CountKind(Gate())) as rig:
-        send, receive = trio.open_memory_channel[bytes](0)
+        send, receive = trio.open_memory_channel[Chunk](0)
         await rig.engine.submit("Count", CountArgs(), SubmitOptions(is_durable=False), sink=send)
         await rig.engine.stop(0)
         assert [chunk async for chunk in receive] == []

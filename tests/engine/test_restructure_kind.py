@@ -10,6 +10,7 @@ import trio
 
 from orthanc_trio.dicom.dictionary import STANDARD
 from orthanc_trio.dicom.restructuring import merge_modification, split_modification
+from orthanc_trio.extent import Chunk
 from orthanc_trio.jobs.kind import JobKind
 from orthanc_trio.jobs.progress import at_end
 from orthanc_trio.kinds import KindServices, discover, rewriting_step
@@ -39,7 +40,7 @@ class Context:
     """The engine's side of one job."""
 
     job_id = "a5a8e1e6-6d28-4b1e-9d58-6a4b8f6a3c11"
-    sink: trio.abc.SendChannel[bytes] | None = None
+    sink: trio.abc.SendChannel[Chunk] | None = None
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -7,6 +7,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from orthanc_trio.extent import Chunk
 from orthanc_trio.jobs.attempt import AnyOutcome
 from orthanc_trio.jobs.options import Retries
 from orthanc_trio.model.error_code import ErrorCode
@@ -141,7 +142,7 @@ async def test_a_peer_may_ask_for_a_longer_delay(autojump_clock: MockClock) -> N
 
 async def test_the_configuration_may_say_it_of_a_type_or_a_destination() -> None:
     retries = Retries(types={"Count": POLICY}, destinations={"PACS": RetryPolicy(max_attempts=9)})
-    send, _ = trio.open_memory_channel[bytes](0)
+    send, _ = trio.open_memory_channel[Chunk](0)
     async with running_engine(CountKind(Gate()), retries=retries) as rig:
         submit = rig.engine.submit
         plain = await submit("Count", CountArgs())

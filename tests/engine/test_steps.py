@@ -9,6 +9,7 @@ import trio
 from msgspec import Struct
 from trio.testing import MockClock
 
+from orthanc_trio.extent import Chunk
 from orthanc_trio.jobs.attempt import AnyOutcome
 from orthanc_trio.jobs.journal import decode_record
 from orthanc_trio.jobs.outputs import Outputs
@@ -269,7 +270,7 @@ async def test_the_result_streams_to_the_caller_and_the_end_closes_the_channel()
         await context.sink.send(b"x")
 
     async with running_engine(CountKind(step)) as rig:
-        send, receive = trio.open_memory_channel[bytes](0)
+        send, receive = trio.open_memory_channel[Chunk](0)
         record = await rig.engine.submit("Count", CountArgs(3), SubmitOptions(is_durable=False), sink=send)
         assert [chunk async for chunk in receive] == [b"x"] * 3
         assert (await rig.engine.wait(record.id)).state is JobState.SUCCESS

@@ -4,6 +4,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from orthanc_trio.extent import Chunk
 from orthanc_trio.model.errors import BadRequest, DatabaseError, DuplicateResource, UnknownResource
 from orthanc_trio.model.job import JobState, SubmitOptions
 from tests.support.jobs import CountArgs, CountKind, Gate, MemoryStore, Rig, running_engine
@@ -113,7 +114,7 @@ async def test_a_submission_that_is_cancelled_leaves_the_key_to_the_next() -> No
 
 
 async def test_a_job_that_streams_has_no_key() -> None:
-    send, _ = trio.open_memory_channel[bytes](0)
+    send, _ = trio.open_memory_channel[Chunk](0)
     async with running_engine() as rig:
         with pytest.raises(BadRequest):
             await rig.engine.submit("Count", CountArgs(), FIRST, sink=send)

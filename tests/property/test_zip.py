@@ -118,5 +118,5 @@ def test_units_cover_all_bytes_once_and_in_order(sizes: list[int], done_parts: i
 def test_chunks_are_joined_and_cut_without_loss(sizes: list[int]) -> None:
     chunks = [bytes([number]) * size for number, size in enumerate(sizes)]
     made = list(coalesced(chunks))
-    assert b"".join(made) == b"".join(chunks)
+    assert b"".join(map(bytes, made)) == b"".join(chunks)
     assert all(0 < len(chunk) <= CHUNK_BYTES for chunk in made)

@@ -42,7 +42,7 @@ async def test_a_stream_without_news_is_kept_alive(
         begin = trio.current_time()
         seen = []
         async for chunk in chunks:
-            seen.append((round(trio.current_time() - begin), chunk.partition(b"\n\n")[0]))
+            seen.append((round(trio.current_time() - begin), bytes(chunk).partition(b"\n\n")[0]))
             if trio.current_time() - begin > 40:
                 feed.close()
         alive = b": keep-alive"

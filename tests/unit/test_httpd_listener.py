@@ -158,6 +158,31 @@ async def test_a_part_of_a_file_is_sent_by_the_kernel(offset: int, count: int, t
     os.close(descriptor)
 
 
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+async def test_parts_of_files_are_sent_within_a_body_without_a_length(version: str, tmp_path: Path) -> None:
+    content = random.Random(2).randbytes(3_000_000)
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    descriptor = os.open(path, os.O_RDONLY)
+    parts = [(0, 2_000_000, b"head"), (5, 0, b""), (5, 0, b"alone"), (2_999_999, 1, b"")]
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"begin", "more_body": True})
+        for offset, count, prefix in parts:
+            part = {"file": descriptor, "offset": offset, "count": count, "prefix": prefix}
+            await send({"type": "http.response.zerocopysend", **part, "more_body": True})
+        await send({"type": "http.response.body", "body": b"end"})
+
+    expected = b"".join(prefix + content[offset : offset + count] for offset, count, prefix in parts)
+    async with serving(app) as server:
+        url = f"http://{HOST}:{server.port}/"
+        command = ["curl", "-sSf", "--http1.0" if version == "1.0" else "--http1.1", url]
+        done = await trio.run_process(command, capture_stdout=True)
+    assert done.stdout == b"begin" + expected + b"end"
+    os.close(descriptor)
+
+
 async def test_a_file_that_is_shorter_than_announced_resets(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

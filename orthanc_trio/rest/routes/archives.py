@@ -13,6 +13,7 @@ from typing import IO, Any
 
 import trio
 
+from ...extent import Chunk, write
 from ...kinds.archive import ArchiveArgs
 from ...model.errors import (
     BadFileFormat,
@@ -142,7 +143,7 @@ async def _run(
 ) -> AnyAnswer:
     if options.is_asynchronous:
         return submission_answer(await context.jobs.submit(kind, args, options.submit))
-    sink, source = trio.open_memory_channel[bytes](0)
+    sink, source = trio.open_memory_channel[Chunk](0)
     record = await context.jobs.submit(kind, args, options.within_request, sink=sink)
     end = JobEnd(context, record.id)
     headers = (content_disposition(args.filename or ""),)
@@ -167,7 +168,7 @@ class _ZipStream:
     """
 
     def __init__(
-        self, context: ServerContext, job_id: str, source: trio.MemoryReceiveChannel[bytes], end: JobEnd
+        self, context: ServerContext, job_id: str, source: trio.MemoryReceiveChannel[Chunk], end: JobEnd
     ) -> None:
         self._jobs = context.jobs
         self._id = job_id
@@ -177,7 +178,7 @@ class _ZipStream:
     def __aiter__(self) -> "_ZipStream":
         return self
 
-    async def __anext__(self) -> bytes:
+    async def __anext__(self) -> Chunk:
         try:
             return await self._source.receive()
         except trio.EndOfChannel:
@@ -215,7 +216,7 @@ async def _cancel_when_gone(request: Request, scope: trio.CancelScope) -> None:
 
 async def _spool(
     context: ServerContext,
-    source: trio.MemoryReceiveChannel[bytes],
+    source: trio.MemoryReceiveChannel[Chunk],
     end: JobEnd,
     spooled: list[tuple[int, int]],
 ) -> None:
@@ -228,7 +229,8 @@ async def _spool(
     size = 0
     try:
         async for chunk in source:
-            size += await context.storage.run(lambda _, data=chunk: file.write(data))  # type: ignore[misc]
+            await context.storage.run(lambda _, at=size, chunk=chunk: write(file.fileno(), chunk, at))  # type: ignore[misc]
+            size += len(chunk)
         check_succeeded(await end.wait(), history_size=context.settings.jobs_history_size)
         spooled.append((os.dup(file.fileno()), size))
     finally:
