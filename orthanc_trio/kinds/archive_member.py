@@ -57,6 +57,12 @@ class Source(Struct, frozen=True):
             return self.size
         return self.stream.stored.size
 
+    @property
+    def held_size(self) -> int:
+        """How much of that is in memory until it is written: nothing of what the kernel copies."""
+        size = self.work_size
+        return 0 if self.stream is not None and not self.id and size >= _EXTENT_BYTES else size
+
 
 def open_member(area: StorageArea, member: Member) -> Blob:
     """Return the content of the file of a member, however it is stored. Reads nothing yet."""
