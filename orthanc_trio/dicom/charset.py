@@ -49,6 +49,7 @@ _CODECS = {
     "159": "iso2022_jp_2",
     "166": "tis_620",
     "192": "utf_8",
+    "203": "iso8859_15",
 }
 _OTHER_TERMS = {"GB18030": "gb18030", "GBK": "gbk", "ISO 2022 GBK": "gbk", "ISO 2022 58": "gb2312"}
 _STAND_ALONE = frozenset(("utf_8", "gb18030", "gbk"))
@@ -65,6 +66,7 @@ _UPPER = {
     b"-L": "iso8859_5",
     b"-M": "iso8859_9",
     b"-T": "tis_620",
+    b"-b": "iso8859_15",
     b")I": "shift_jis",
     b"$)A": "gb2312",
     b"$)C": "euc_kr",
@@ -85,6 +87,8 @@ class Charset(NamedTuple):
     is_extensible: bool = False
     others: tuple[str, ...] = ()
     """The codecs of further terms: text may switch to them by escape sequences."""
+    careless: str = ""
+    """The codec to read with before any escape sequence, where it is not `codec`."""
 
 
 def encoding_name(name: str) -> str:
@@ -122,16 +126,28 @@ def charset_of(specific_character_set: bytes, default: Charset) -> Charset:
     codecs = [_codec(term.decode("latin_1")) for term in terms]
     if len(terms) == 1:
         return _charset(codecs[0]) if codecs[0] else default
-    initial = codecs[0] or ("ascii" if not terms[0].strip() else default.codec)
-    return Charset(initial, is_extensible=True, others=tuple(codec for codec in codecs[1:] if codec))
+    others = tuple(codec for codec in codecs[1:] if codec)
+    if terms[0].strip():
+        return Charset(codecs[0] or default.codec, is_extensible=True, others=others)
+    # Writers that leave the first term empty may leave out the escape sequences too.
+    named = [codec or "ascii" for term, codec in zip(terms, codecs, strict=True) if term.strip()]
+    return Charset("ascii", is_extensible=True, others=others, careless=named[0] if named else default.codec)
+
+
+def is_japanese(charset: Charset) -> bool:
+    """Tell whether text begins with JIS X 0201, where the yen sign has the place of the backslash."""
+    return (charset.careless or charset.codec) == _KATAKANA
 
 
 def decode(raw: bytes, charset: Charset) -> str:
     """Return the text of `raw`, without escape sequences; undecodable bytes are dropped."""
-    codec, is_extensible, _ = charset
+    codec, is_extensible, _, careless = charset
+    if careless:
+        codec = careless
     if is_extensible and b"\x1b" in raw:
         return _decode_extended(raw, codec)
-    return raw.decode(codec, "ignore")
+    text = raw.decode(codec, "ignore")
+    return text.replace("~", "\u203e") if codec == _KATAKANA else text  # JIS X 0201 has no tilde
 
 
 def encode(text: str, charset: Charset) -> bytes:

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from math import prod
 from typing import NamedTuple
 
-import msgspec
 from msgspec import Struct
 
 from ..model.errors import BadFileFormat, InexistentTag
@@ -16,6 +15,7 @@ from ..model.resource import DicomIdentifiers, ResourceLevel
 from ..model.tags import MAIN_DICOM_TAGS, MainDicomTags
 from .charset import Charset, charset_of, default_charset
 from .dictionary import STANDARD, Dictionary
+from .main_sequences import Sequences, text_of_sequences
 from .part10 import NATIVE, EncodedDataset, open_dataset
 from .render import Tags, read_sequence
 from .scan import (
@@ -30,7 +30,7 @@ from .scan import (
     read_header,
     scan,
 )
-from .value import TEXT_VRS, effective_vr, text_of, unknown_text_of, value_of
+from .value import MULTIPLE_TEXT_VRS, TEXT_VRS, effective_vr, text_of, unknown_text_of, value_of
 
 __all__ = ["parse_instance", "ParsedInstance", "NeedMoreData", "ParsePlan", "DEFAULT_PLAN"]
 
@@ -71,7 +71,7 @@ class ParsedInstance(Struct, frozen=True, kw_only=True):
     tags: dict[ResourceLevel, dict[str, str]]
     """The main tags of all four levels: `gggg,eeee` -> value; a tag that the file lacks is absent."""
     sequences: dict[ResourceLevel, str]
-    """The main tags that are sequences: JSON text `{"gggg,eeee": [{keyword: value}]}`; no key if none."""
+    """The main tags that are sequences, as `sequences_of_text` reads them; no key if none."""
     transfer_syntax: str
     sop_class_uid: str
     """Empty if the file does not say."""
@@ -141,7 +141,7 @@ def parse_instance(
     return ParsedInstance(
         identifiers=_identifiers(numbers),
         tags=dict(zip(_LEVELS, values.tags, strict=True)),
-        sequences={level: _json(sequences) for level, sequences in values.sequences.items()},
+        sequences=values.texts_of_sequences(plan.dictionary),
         transfer_syntax=dataset.transfer_syntax,
         sop_class_uid=numbers.get(_SOP_CLASS_UID, ""),
         index_in_series=_index_in_series(numbers),
@@ -196,11 +196,14 @@ class _Values:
     def __init__(self) -> None:
         self.by_number: dict[int, str] = {}
         self.tags: list[dict[str, str]] = [{}, {}, {}, {}]
-        self.sequences: dict[ResourceLevel, dict[str, object]] = {}
+        self.sequences: dict[ResourceLevel, Sequences] = {}
 
     def add_sequence(self, place: _Place, items: list[Tags]) -> None:
         for level in place.levels:
             self.sequences.setdefault(ResourceLevel(level), {})[place.tag] = items
+
+    def texts_of_sequences(self, dictionary: Dictionary) -> dict[ResourceLevel, str]:
+        return {level: text_of_sequences(own, dictionary) for level, own in self.sequences.items()}
 
 
 def _read_values(
@@ -221,7 +224,7 @@ def _read_values(
                 values.add_sequence(place, items)
             continue
         raw = data[start:end]
-        if vr in TEXT_VRS:
+        if vr in MULTIPLE_TEXT_VRS:
             value: str | None = text_of(raw, charset)
         elif vr == b"UN" and place.vr in TEXT_VRS:
             value = unknown_text_of(raw, charset)
@@ -247,10 +250,6 @@ def _read_items(
         return read_sequence(source, charset, implicit=vr is None or dataset.implicit, dictionary=dictionary)
     except BadEncoding:
         return None
-
-
-def _json(sequences: dict[str, object]) -> str:
-    return msgspec.json.encode(sequences, order="sorted").decode()
 
 
 def _identifiers(values: Mapping[int, str]) -> DicomIdentifiers:

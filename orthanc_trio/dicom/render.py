@@ -95,12 +95,26 @@ def render_meta(data: bytes, how: Rendering) -> Tags:
 def read_sequence(
     source: Source, charset: Charset, *, implicit: bool, dictionary: Dictionary = STANDARD
 ) -> list[Tags]:
-    """Return the items of the sequence that begins with `source`, in the human format.
+    """Return the items of the sequence that begins with `source`, in the full format.
 
     `charset` is that of the items around. Raises BadEncoding if an element runs out of the data.
     """
-    renderer = _Renderer(source, Rendering(Format.HUMAN, dictionary=dictionary))
+    renderer = _Renderer(source, Rendering(dictionary=dictionary))
     return renderer.items(_Place(0, len(source.data), implicit, 1), charset)[0]
+
+
+def in_format(tags: Tags, format: Format) -> Tags:
+    """Return tags of the full format in another one."""
+    if format is Format.FULL:
+        return tags
+    is_human = format is Format.HUMAN
+    return {element["Name"] if is_human else tag: _plain(element, format) for tag, element in tags.items()}
+
+
+def _plain(element: Tags, format: Format) -> object:
+    if element["Type"] != "Sequence":
+        return element["Value"]
+    return [in_format(item, format) for item in element["Value"]]
 
 
 def _opened(data: bytes, total: int) -> EncodedDataset:

@@ -2,10 +2,14 @@
 
 from struct import iter_unpack
 
-from .charset import Charset, decode
+from .charset import Charset, decode, is_japanese
 from .scan import LONG_VRS, SHORT_VRS
 
 TEXT_VRS = frozenset(b"AE AS CS DA DS DT IS LO LT PN SH ST TM UC UI UR UT".split())
+_SINGLE_TEXT_VRS = frozenset((b"LT", b"ST", b"UT"))
+MULTIPLE_TEXT_VRS = TEXT_VRS - _SINGLE_TEXT_VRS
+r"""Those whose values a `\` separates (PS3.5 §6.2)."""
+_OTHER_VRS = frozenset((b"OD", b"OF", b"OL", b"OV"))  # an empty text if they are empty
 _NUMBERS = {
     b"US": "H",
     b"SS": "h",
@@ -48,10 +52,11 @@ def value_of(raw: bytes, vr: bytes, charset: Charset, prefix: str = "<") -> str 
     r"""Return a value as text, its components joined by `\`; None for a VR that has no textual form.
 
     `prefix` is the order of bytes, as in `struct`. Numbers are in decimal; a rest that is no whole
-    one is cut off.
+    one is cut off, and where nothing is left there is no text. Odd bytes are padded, as toolkits do.
     """
     if vr in TEXT_VRS:
-        return text_of(raw, charset)
+        text = text_of(raw, charset)
+        return text.replace("\\", "\u00a5") if is_japanese(charset) and vr in _SINGLE_TEXT_VRS else text
     if vr == b"AT":
         pairs = iter_unpack(prefix + "HH", raw[: len(raw) // 4 * 4])
         return "\\".join(f"{group:04x},{element:04x}" for group, element in pairs)
@@ -59,6 +64,9 @@ def value_of(raw: bytes, vr: bytes, charset: Charset, prefix: str = "<") -> str 
     if code is None:
         return None
     size = _SIZES[code]
+    raw += b"\0"[: len(raw) % 2]
+    if len(raw) < size and vr not in _OTHER_VRS:
+        return None
     form = _FORMATS.get(vr, "{}")
     return "\\".join(
         form.format(number) for (number,) in iter_unpack(prefix + code, raw[: len(raw) // size * size])

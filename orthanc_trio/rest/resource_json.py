@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
+from ..dicom.main_sequences import sequences_of_text
 from ..dicom.main_tags import IndexedTags
+from ..dicom.render import Format, in_format
 from ..model.resource import Attachment, Facts, Metadata, ResourceLevel
+from ..services.child_files import Value
 from ..services.library import Description
 from ..services.numbered_names import NumberedNames
 from ..services.requested_tags import Values
@@ -119,7 +121,7 @@ def _main_tags_json(facts: Facts, format: str, naming: Naming) -> dict[str, Any]
     values: Values = dict(facts.tags)
     sequences = facts.metadata.get(Metadata.MAIN_DICOM_SEQUENCES)
     if sequences is not None:
-        values |= msgspec.json.decode(sequences)
+        values |= sequences_of_text(sequences)
     shown = {"MainDicomTags": _tags_json(values, format, naming)}
     if facts.patient_tags is not None:
         shown["PatientMainDicomTags"] = _tags_json(facts.patient_tags, format, naming)
@@ -162,12 +164,18 @@ def _attachment_json(attachment: Attachment) -> dict[str, Any]:
 def _tags_json(values: Mapping[str, Any], format: str, naming: Naming) -> dict[str, Any]:
     match format:
         case "short":
-            shown: dict[str, Any] = dict(values)
+            shown: dict[str, Any] = {tag: _plain(value, format) for tag, value in values.items()}
         case "full":
             shown = {tag: _full_json(naming.tag(tag), value) for tag, value in values.items()}
         case _:
-            shown = {naming.tag(tag): value for tag, value in values.items()}
+            shown = {naming.tag(tag): _plain(value, format) for tag, value in values.items()}
     return dict(sorted(shown.items()))
+
+
+def _plain(value: Value, format: str) -> object:
+    if not isinstance(value, list):
+        return value
+    return [in_format(item, Format(format)) for item in value]
 
 
 def _full_json(name: str, value: object) -> dict[str, Any]:

@@ -1,17 +1,16 @@
 """Tags that the index lacks, read from the file of one child of each resource."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from ..dicom.dictionary import tag_text
-from ..dicom.render import Format, Tags
+from ..dicom.render import Tags
 from ..model.errors import OrthancError
 from ..model.resource import Facts, ResourceLevel
 from .library import Description, Library
 from .tags import TagReader
 
-Value = str | None | list[Any]
-"""A text, nothing, or the items of a sequence in the human format."""
+Value = str | None | list[Tags]
+"""A text, nothing, or the items of a sequence in the full format."""
 
 
 class ChildFiles:
@@ -34,7 +33,8 @@ class ChildFiles:
                 shown = await self._reader.tags(instance, unlimited=tags)
             except OrthancError:
                 continue  # damaged, or deleted at this moment
-            found[id] = {name: _value(shown[name]) for name in map(tag_text, sorted(tags)) if name in shown}
+            names = map(tag_text, sorted(tags))
+            found[id] = {name: shown[name]["Value"] for name in names if name in shown}
         return found
 
     async def _first_instances(self, descriptions: Sequence[Description]) -> dict[str, Facts]:
@@ -45,24 +45,3 @@ class ChildFiles:
             by_id = {each.facts.id: each.facts for each in described}
             found = {id: by_id[child] for id, child in children.items() if child in by_id}
         return found
-
-
-def _value(element: Tags) -> Value:
-    if element["Type"] == "Sequence":
-        return [in_format(item, Format.HUMAN) for item in element["Value"]]
-    value: str | None = element["Value"]
-    return value
-
-
-def in_format(tags: Tags, format: Format) -> Tags:
-    """Return tags of the full format in another one."""
-    if format is Format.FULL:
-        return tags
-    is_human = format is Format.HUMAN
-    return {element["Name"] if is_human else tag: _plain(element, format) for tag, element in tags.items()}
-
-
-def _plain(element: Tags, format: Format) -> object:
-    if element["Type"] != "Sequence":
-        return element["Value"]
-    return [in_format(item, format) for item in element["Value"]]

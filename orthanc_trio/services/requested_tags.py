@@ -8,10 +8,9 @@ import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-import msgspec
-
 from ..dicom.computed import COMPUTED, Always, Computation, CountBelow, MetadataBelow, TagBelow
 from ..dicom.dictionary import tag_text
+from ..dicom.main_sequences import sequences_of_text
 from ..dicom.main_tags import places
 from ..index.index import Index
 from ..index.query import MetadataKey, TagKey
@@ -97,7 +96,7 @@ class RequestedTags:
             signature = facts.metadata.get(Metadata.MAIN_DICOM_TAGS_SIGNATURE)
             if key.tag in tags:
                 found[id][key.tag] = tags[key.tag]
-            elif (items := _sequences(facts).get(key.tag)) is not None:
+            elif (items := _main_sequence(facts, key.tag)) is not None:
                 found[id][key.tag] = items
             elif not is_copied and signature is not None and key.tag not in signature.split(";"):
                 self._warn("W002_InconsistentDicomTagsInDb", "%s is not in the index of %s", key.tag, id)
@@ -169,6 +168,6 @@ class RequestedTags:
             _logger.warning(f"{warning.partition('_')[0]}: {text}", *arguments)
 
 
-def _sequences(facts: Facts) -> dict[str, Value]:
+def _main_sequence(facts: Facts, tag: str) -> Value:
     text = facts.metadata.get(Metadata.MAIN_DICOM_SEQUENCES)
-    return {} if text is None else msgspec.json.decode(text)
+    return None if text is None else sequences_of_text(text).get(tag)

@@ -20,7 +20,8 @@ LATIN1 = default_charset("Latin1")
         (b"ISO_IR 144", b"\xbb\xee\xda", "Люк"),
         (b"ISO_IR 148", b"\xd0", "Ğ"),
         (b"ISO_IR 166", b"\xa1", "ก"),
-        (b"ISO_IR 13", b"\xd4\xcf\\\xc0", "ﾔﾏ\\ﾀ"),
+        (b"ISO_IR 13", b"\xd4\xcf\\\xc0~", "ﾔﾏ\\ﾀ‾"),
+        (b"ISO_IR 203", b"\xbc\xa4", "Œ€"),
         (b"ISO_IR 192", "王^小东".encode(), "王^小东"),
         (b"GB18030", "王^小东".encode("gb18030"), "王^小东"),
         (b"GBK ", "王".encode("gbk"), "王"),
@@ -57,9 +58,32 @@ def test_one_term_is_the_character_set(term: bytes, raw: bytes, text: str) -> No
         (rb"ISO 2022 IR 6\ISO 2022 IR 159", b"\x1b$(D0D\x1b(B.", "仐."),
         (rb"ISO 2022 IR 100\ISO 2022 IR 144", b"M\xfc \x1b-L\xbb\xee\xda^M\xfc", "Mü Люк^Mü"),
         (rb"\ISO 2022 IR 126", b"\x1b-F\xc4^\xd3", "Δ^Σ"),
+        (rb"\ISO 2022 IR 203", b"\x1b-b\xa4", "€"),
     ],
 )
 def test_escape_sequences_change_the_character_set(terms: bytes, raw: bytes, text: str) -> None:
+    assert decode(raw, charset_of(terms, LATIN1)) == text
+
+
+@pytest.mark.parametrize(
+    ("terms", "raw", "text"),
+    [
+        (rb"\ISO 2022 IR 100", b"M\xfcller", "Müller"),
+        (rb"\ISO 2022 IR 144", b"\xbb\xee", "Лю"),
+        (rb"\ISO 2022 IR 144\ISO 2022 IR 100", b"\xbb\xee", "Лю"),
+        (rb"\\ISO 2022 IR 100", b"\xfc", "ü"),
+        (rb"\ISO 2022 IR 13", b"\xd4\xcf", "ﾔﾏ"),
+        (rb"\ISO 2022 IR 149", b"\xb1\xe8", "김"),
+        (rb"\ISO 2022 IR 58", b"\xd5\xc5", "张"),
+        (rb"\ISO_IR 192", "ä".encode(), "ä"),
+        (b"\\", b"\xe4", "ä"),
+        (rb"\KLINGON", b"a\xe4", "a"),
+        (rb"ISO 2022 IR 6\ISO 2022 IR 100", b"M\xfcl", "Ml"),
+    ],
+)
+def test_text_without_escape_sequences_is_of_the_first_character_set_that_is_named(
+    terms: bytes, raw: bytes, text: str
+) -> None:
     assert decode(raw, charset_of(terms, LATIN1)) == text
 
 
@@ -106,7 +130,7 @@ def test_undecodable_bytes_are_dropped_and_never_raise(name: str) -> None:
         ("", "é", b"\xe9"),
         ("ISO_IR 100", "é日", b"\xe9"),
         ("ISO_IR 192", "é日", b"\xc3\xa9\xe6\x97\xa5"),
-        ("ISO_IR 13", "ﾔﾏ", b"\xd4\xcf"),
+        ("ISO_IR 13", "ﾔﾏ‾", b"\xd4\xcf~"),
         ("\\ISO 2022 IR 87", "Yamada^Tarou=山田^太郎", b"Yamada^Tarou=\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B"),
         ("\\ISO 2022 IR 87", "a山b\\é", b"a\x1b$B;3\x1b(Bb\\"),
         ("ISO 2022 IR 13\\ISO 2022 IR 87", "ﾔﾏ=山", b"\xd4\xcf=\x1b$B;3\x1b(B"),

@@ -97,7 +97,9 @@ def test_the_three_formats_say_the_same(syntax: str) -> None:
         (0x00100020, b"LO", b" 1 \0", " 1"),
         (0x00080018, b"UI", b"1.2.3\0", "1.2.3"),
         (0x00100010, b"PN", b"", ""),
-        (0x00280010, b"US", b"", ""),
+        (0x00280010, b"US", b"\1", "1"),
+        (0x00280010, b"US", b"\1\0\2", "1\\2"),
+        (0x00660016, b"OF", b"", ""),
         (0x00100010, b"UN", b"known as PN ", "known as PN "),
     ],
 )
@@ -111,6 +113,9 @@ def test_a_value_becomes_a_string(tag: int, vr: bytes, raw: bytes, expected: str
         (0x00081140, b"OB", b"ab"),
         (0x00081140, b"OW", b"ab"),
         (0x00091001, b"UN", b"ab"),
+        (0x00280010, b"US", b""),
+        (0x00089073, b"FD", b"\1\0"),
+        (0x00720082, b"SV", b""),
         (0x00281201, b"OW", bytes(70000)),
         (0x00091001, b"UN", bytes(70000)),
     ],
@@ -181,6 +186,18 @@ def test_text_is_decoded_by_the_character_set_of_its_dataset_or_item() -> None:
     assert human["PatientName"] == "Müller"
     inner = [each["PatientName"] for each in human["OtherPatientIDsSequence"]]
     assert inner == ["Жуков", "Müller"]
+
+
+def test_a_backslash_of_japanese_text_is_a_yen_sign_unless_it_separates_values() -> None:
+    tags = shown(
+        file_of(
+            element(0x00080005, b"CS", b"ISO_IR 13 "),
+            element(0x00081030, b"LO", b"a\\b~"),
+            element(0x00204000, b"LT", b"a\\b~"),
+        ),
+        Format.HUMAN,
+    )
+    assert (tags["StudyDescription"], tags["ImageComments"]) == ("a\\b‾", "a¥b‾")
 
 
 def test_the_default_encoding_is_for_files_that_name_none() -> None:

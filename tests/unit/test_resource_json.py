@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from orthanc_trio.dicom.dictionary import STANDARD
+from orthanc_trio.dicom.main_sequences import text_of_sequences
 from orthanc_trio.dicom.main_tags import IndexedTags
 from orthanc_trio.model.resource import Attachment, Facts, Metadata, ResourceLevel
 from orthanc_trio.model.tags import MAIN_DICOM_TAGS
@@ -51,11 +52,30 @@ def test_tags_have_three_formats(format: str, tags: dict[str, Any]) -> None:
     assert shown_as(study, format)["MainDicomTags"] == tags
 
 
-def test_sequences_among_the_main_tags_are_arrays() -> None:
-    sequences = '{"0040,0275": [{"ScheduledProcedureStepID": "1"}]}'
-    series = facts(ResourceLevel.SERIES, metadata={Metadata.MAIN_DICOM_SEQUENCES: sequences})
-    shown = shown_as(series, "simplify")["MainDicomTags"]
-    assert shown == {"RequestAttributesSequence": [{"ScheduledProcedureStepID": "1"}]}
+@pytest.mark.parametrize(
+    ("format", "tags"),
+    [
+        ("simplify", {"RequestAttributesSequence": [{"ScheduledProcedureStepID": "1"}]}),
+        ("short", {"0040,0275": [{"0040,0009": "1"}]}),
+        (
+            "full",
+            {
+                "0040,0275": {
+                    "Name": "RequestAttributesSequence",
+                    "Type": "Sequence",
+                    "Value": [
+                        {"0040,0009": {"Name": "ScheduledProcedureStepID", "Type": "String", "Value": "1"}}
+                    ],
+                }
+            },
+        ),
+    ],
+)
+def test_sequences_among_the_main_tags_are_arrays_in_all_formats(format: str, tags: dict[str, Any]) -> None:
+    item = {"0040,0009": {"Name": "ScheduledProcedureStepID", "Type": "String", "Value": "1"}}
+    text = text_of_sequences({"0040,0275": [item]}, STANDARD)
+    series = facts(ResourceLevel.SERIES, metadata={Metadata.MAIN_DICOM_SEQUENCES: text})
+    assert shown_as(series, format)["MainDicomTags"] == tags
 
 
 def test_an_instance_shows_its_file_and_its_index() -> None:

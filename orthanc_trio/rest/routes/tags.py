@@ -6,10 +6,9 @@ from typing import Any
 import msgspec
 
 from ...dicom.module import MODULES
-from ...dicom.render import Format, Tags
+from ...dicom.render import Format, Tags, in_format
 from ...model.errors import UnknownResource
 from ...model.resource import Facts, ResourceLevel
-from ...services.child_files import in_format
 from ...services.context import ServerContext
 from ...services.library import Description
 from ..arguments import FORMAT, IGNORE_LENGTH, WHOLE
