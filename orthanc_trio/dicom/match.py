@@ -4,6 +4,7 @@ A search is given as text; `criterion_of` reads it once, `matches` compares. Bot
 capital and small letters are the same. Source: the Orthanc Book, "Finding resources"; PS3.4 §C.2.2.2.
 """
 
+import re
 from collections.abc import Callable
 
 from msgspec import Struct
@@ -71,6 +72,11 @@ def _listed(text: str, *, has_wildcards: bool) -> Criterion:
     if "\\" in text:
         return OneOf(tuple(text.split("\\")))
     return Like(text) if has_wildcards else Equal(text)
+
+
+def longest_text(pattern: str) -> str:
+    """Return the longest part of a pattern that has no wildcard: whatever fits has it within."""
+    return max(re.split("[*?]", pattern), key=len)
 
 
 def fold(text: str) -> str:

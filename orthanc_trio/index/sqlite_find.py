@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from ..dicom.match import Between, Criterion, Equal, Like, OneOf, folded
+from ..dicom.match import Between, Criterion, Equal, Like, OneOf, folded, longest_text
 from ..model.resource import ResourceLevel
 from .query import Condition, FindRequest, LabelsCondition, LabelsConstraint, MetadataKey, Order, TagKey
 from .query import OrderType as Type
@@ -17,6 +17,9 @@ from .sqlite_connection import as_json
 from .sqlite_keys import KEYS
 
 _MAX_STARS = 2
+_TRIGRAM = 3
+_MOST_WITHIN = 64
+_TEXTS = {table.name: table.texts for table in KEYS.values()}
 _LAST_CODE_POINT = 0x10FFFF
 _SURROGATES = range(0xD800, 0xE000)
 _MAX_OFFSET = (1 << 63) - 1
@@ -106,15 +109,30 @@ class Select:
                 column = self._column(level, tag)
                 if column is not None:
                     # Also where letters are compared exactly: the index finds those that may be it.
-                    sql, arguments = compare(column, folded(condition.criterion))
+                    criterion = folded(condition.criterion)
+                    sql, arguments = compare(column, criterion)
                     self._has_driver = True
                     self._add(sql, *arguments)
+                    self._add_within(column, criterion)
                 if column is None or condition.is_exact:
                     value = self._value(key)
                     sql, arguments = compare(
                         value if condition.is_exact else f"folded({value})", _given(condition)
                     )
                     self._add(sql, *arguments)
+
+    def _add_within(self, column: str, criterion: Criterion) -> None:
+        """Look among the trigrams of a column, if it has some, for what must be within its text."""
+        name, _, column = column.partition(".")
+        texts = _TEXTS[name]
+        if texts is None or column not in texts.columns or not isinstance(criterion, Like):
+            return
+        within = longest_text(criterion.pattern)[:_MOST_WITHIN]
+        # A beginning has an index already; the values have no NUL (`dicom/value.py`).
+        if criterion.pattern.startswith(("*", "?")) and len(within) >= _TRIGRAM and "\0" not in within:
+            phrase = within.replace('"', '""')
+            found = f"SELECT rowid FROM {texts.name} WHERE {texts.name} MATCH ?"
+            self._add(f"{name}.row IN ({found})", f'{column} : "{phrase}"')
 
     def _column(self, level: ResourceLevel, tag: str) -> str | None:
         """Return the column of keys of a tag, with its table among those that are joined."""

@@ -12,7 +12,7 @@ import msgspec
 from ..model.event import Change, ChangeType
 from ..model.resource import Attachment, ResourceLevel, ResourceRef, Statistics
 from .sqlite_connection import LEVELS, as_json
-from .sqlite_keys import KEYS, key_row
+from .sqlite_keys import enter_keys, remove_keys, replace_keys
 from .sqlite_reading import EPOCH, MICROSECOND, TREE, SqliteReadTransaction
 from .transaction import Deletion, Row
 
@@ -23,7 +23,6 @@ _FILES_OF = """
     FROM json_each(?) AS gone CROSS JOIN attachments AS a ON a.row = gone.value
     ORDER BY gone.key, a.type"""
 _TABLES_OF_RESOURCES = ("metadata", "attachments", "labels", "changes", "recycling", "resources")
-_KEY_TABLES = tuple(table.name for table in KEYS.values())
 
 # Most instances come one after the other for the same patient, whose turn is then the last already.
 _RENEW = """
@@ -91,7 +90,8 @@ class SqliteTransaction(SqliteReadTransaction):
                 None if patient_tags is None else msgspec.json.encode(patient_tags),
             ),
         )
-        self._sql.run(*key_row(level, row, tags, patient_tags))
+        for statement in enter_keys(level, row, tags, patient_tags):
+            self._sql.run(*statement)
         self._totals[level - 1] += 1
         self._refs[row] = ResourceRef(level, id)
         return row
@@ -139,7 +139,8 @@ class SqliteTransaction(SqliteReadTransaction):
         )
         found = self._sql.one("SELECT level FROM resources WHERE row = ?", (row,))
         if found is not None:
-            self._sql.run(*key_row(LEVELS[found[0]], row, tags, patient_tags))
+            for statement in replace_keys(LEVELS[found[0]], row, tags, patient_tags):
+                self._sql.run(*statement)
 
     def set_protected(self, row: int, is_protected: bool) -> None:
         """Protect a patient from recycling, or no longer."""
@@ -217,7 +218,9 @@ class SqliteTransaction(SqliteReadTransaction):
         """Drop all that belongs to `rows`, queue their files, and return the keys of these."""
         gone = (as_json(rows),)
         files = self._sql.all(_FILES_OF, gone)
-        for table in (*_TABLES_OF_RESOURCES, *_KEY_TABLES):
+        for statement in remove_keys(*gone):
+            self._sql.run(*statement)
+        for table in _TABLES_OF_RESOURCES:
             self._sql.run(f"DELETE FROM {table} WHERE row IN (SELECT value FROM json_each(?))", gone)
         return self._queue(files)
 

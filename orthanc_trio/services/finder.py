@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from ..dicom.computed import COMPUTED, MODALITIES_IN_STUDY, MODALITY
 from ..dicom.dictionary import tag_text
 from ..dicom.main_tags import IndexedTags, places
-from ..dicom.match import Criterion, Equal, Like, OneOf, criterion_of, fold, folded, matches
+from ..dicom.match import Criterion, Equal, Like, OneOf, criterion_of, fold, folded, longest_text, matches
 from ..index.index import Index
 from ..index.query import Condition, FindRequest, TagKey
 from ..index.transaction import ReadTransaction
@@ -25,6 +25,7 @@ from .requested_tags import RequestedTags
 
 _BATCH = 50
 _FEW = 200
+_TELLING = 3  # letters within a text
 _IDENTIFIERS = {
     ResourceLevel.PATIENT: "0010,0020",
     ResourceLevel.STUDY: "0020,000d",
@@ -259,6 +260,6 @@ def _is_selective(condition: Condition, level: ResourceLevel) -> bool:
         case Equal() | OneOf():
             return True
         case Like(pattern):
-            return pattern[:1] not in ("*", "?")
+            return not pattern.startswith(("*", "?")) or len(longest_text(pattern)) >= _TELLING
         case _:
             return False

@@ -170,14 +170,19 @@ class SearchContract(Backend):
             assert await self._found(tmp_path / str(place), INSTANCE, order=order) == found
 
     async def test_new_tags_are_searched_and_those_of_the_deleted_are_not(self, tmp_path: Path) -> None:
-        request = FindRequest(level=STUDY, conditions=(tag(PATIENT, NAME, Like("N*")),))
+        requests = [
+            FindRequest(level=STUDY, conditions=(tag(PATIENT, NAME, Like(pattern)),))
+            for pattern in ("N*", "*ewe*")
+        ]
         async with self.open(tmp_path) as index:
             await index.write(fill)
-            await index.write(lambda tx: tx.set_tags(row_of(tx, "s1"), {DATE: "1"}, {NAME: "new"}))
-            assert await index.read(lambda tx: tx.search(request)) == ["s1"]
+            await index.write(lambda tx: tx.set_tags(row_of(tx, "s1"), {DATE: "1"}, {NAME: "newer"}))
+            assert await index.read(lambda tx: [tx.search(one) for one in requests]) == [["s1"], ["s1"]]
+            await index.write(lambda tx: tx.set_tags(row_of(tx, "s1"), {DATE: "1"}, {NAME: "newest"}))
+            assert await index.read(lambda tx: [tx.search(one) for one in requests]) == [["s1"], ["s1"]]
             await index.write(lambda tx: tx.delete("s1"))
             await index.write(store_all("p/s1"))
-            assert await index.read(lambda tx: tx.search(request)) == []
+            assert await index.read(lambda tx: [tx.search(one) for one in requests]) == [[], []]
 
     async def test_values_and_counts_below_are_told_for_many(self, tmp_path: Path) -> None:
         modality, sop_class = TagKey(SERIES, MODALITY), MetadataKey(Metadata.SOP_CLASS_UID)

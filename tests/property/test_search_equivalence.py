@@ -26,9 +26,13 @@ from orthanc_trio.model.resource import ResourceLevel
 
 from .test_index_equivalence import IDS
 
-LETTERS = "aAäÄßé[1%_ \U0010ffff\ud7ff"
-VALUES = st.text(LETTERS, max_size=3) | st.sampled_from(["1", "10", "9", "1.5", "-2", "1e3", "x"])
-PATTERNS = st.text(LETTERS + "*?", max_size=6)
+LETTERS = "aAäÄßé[1%_\"' \U0010ffff\ud7ff"
+VALUES = (
+    st.text(LETTERS, max_size=3)
+    | st.text('aÄ"1', min_size=3, max_size=5)
+    | st.sampled_from(["1", "10", "9", "1.5", "-2", "1e3", "x"])
+)
+PATTERNS = st.text(LETTERS + "*?", max_size=6) | st.text('aÄ"1', min_size=2, max_size=4).map("*{}*".format)
 TAGS = {
     ResourceLevel.PATIENT: ["0010,0010", "0010,0020", "0010,0040"],
     ResourceLevel.STUDY: ["0008,0020", "0008,0080"],

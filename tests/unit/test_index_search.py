@@ -4,6 +4,7 @@ from contextlib import closing
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from orthanc_trio.dicom.match import Equal, Like
 from orthanc_trio.index.query import Condition, FindRequest, TagKey
@@ -39,6 +40,8 @@ async def test_resources_of_an_old_database_are_found(tmp_path: Path) -> None:
         for level, id in ((PATIENT, "p"), (STUDY, "s")):
             request = with_name(level, Equal("ÄNEAS"))
             assert await index.read(lambda tx, request=request: tx.search(request)) == [id]  # type: ignore[misc]
+            request = with_name(level, Like("*NEA?"))
+            assert await index.read(lambda tx, request=request: tx.search(request)) == [id]  # type: ignore[misc]
 
 
 def test_a_quick_read_gives_up_beyond_its_budget(tmp_path: Path) -> None:
@@ -70,3 +73,23 @@ def test_what_has_an_index_is_searched_by_it(tmp_path: Path) -> None:
                 steps = " ".join(step[3] for step in plan)
                 assert "_keys_by_" in steps
                 assert "SCAN resources" not in steps
+
+
+@pytest.mark.parametrize("level", ResourceLevel)
+def test_what_is_within_a_name_is_searched_by_its_trigrams(tmp_path: Path, level: ResourceLevel) -> None:
+    with closing(open_writer(tmp_path, is_synchronous=False)) as writer:
+        migrate(writer)
+        tx = SqliteTransaction(writer)
+        for number in range(2000):
+            name = {"0010,0010": f'Doe{number:04}^\'"Ann"'}
+            patient = tx.create(PATIENT, f"PATIENT{number}", None, name)
+            study = tx.create(STUDY, f"STUDY{number}", patient, {}, name)
+            series = tx.create(SERIES, f"SERIES{number}", study, {})
+            tx.create(INSTANCE, f"INSTANCE{number}", series, {})
+    with closing(open_reader(tmp_path)) as reader:
+        near = NearReader(reader)
+        for pattern, number in (("*1234*", 1234), ('?OE17*5^*N"*', 1705), ("*0077^'\"A*", 77)):
+            request = with_name(level, Like(pattern))
+            found = near.run(lambda tx, request=request: tx.search(request))  # type: ignore[misc]
+            assert found is not None, "too many steps for a quick read"
+            assert f"{level.name}{number}" in found.unwrap()
