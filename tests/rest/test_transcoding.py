@@ -166,7 +166,12 @@ def test_what_cannot_be_is_an_error(
     [
         ({"Transcode": "nope"}, 3, "Unknown transfer syntax: nope"),
         ({"Transcode": 5}, 15, "String value expected in field: Transcode"),
-        ({"LossyQuality": "a"}, 15, "Integer value expected in field: LossyQuality"),
+        ({"Transcode": NEAR, "LossyQuality": "a"}, 15, "Integer value expected in field: LossyQuality"),
+        (
+            {"Transcode": NEAR, "LossyQuality": -1},
+            5,
+            "Negative value found while expecting an unsigned int in field 'LossyQuality'",
+        ),
     ],
 )
 def test_a_wrong_field_is_an_error_before_there_is_a_job(
@@ -177,6 +182,29 @@ def test_a_wrong_field_is_an_error_before_there_is_a_job(
     assert reply.status == 400
     assert reply.json()["OrthancStatus"] == code
     assert reply.json()["Details"] == details
+
+
+@pytest.mark.parametrize("quality", ["", "%2050", "%2B50", "050", "4294967295", "0" * 5000 + "9"])
+def test_a_quality_is_read_generously(server: Server, stored: dict[str, Any], quality: str) -> None:
+    reply = server.get(f"/instances/{stored['image']}/file?transcode={NEAR}&lossy-quality={quality}")
+
+    assert reply.status == 200
+
+
+@pytest.mark.parametrize("quality", ["a", "%20", "-1", "5.5", "50%20", "4294967296", "9" * 5000])
+def test_a_quality_that_is_no_unsigned_number_is_refused(
+    server: Server, stored: dict[str, Any], quality: str
+) -> None:
+    reply = server.get(f"/instances/{stored['image']}/file?transcode={NEAR}&lossy-quality={quality}")
+
+    assert (reply.status, reply.json()["OrthancStatus"]) == (400, 3)
+
+
+def test_a_quality_without_a_syntax_is_not_looked_at(server: Server, stored: dict[str, Any]) -> None:
+    path = f"/studies/{stored['study']}/archive"
+
+    assert server.get(f"{path}?lossy-quality=a").status == 200
+    assert server.post(path, {"LossyQuality": "a"}).status == 200
 
 
 def test_a_file_comes_in_the_syntax_that_is_asked_for(server: Server, stored: dict[str, Any]) -> None:
