@@ -190,6 +190,22 @@ def test_a_history_of_no_job_breaks_no_stream(tmp_path: Path, is_streamed: bool)
             assert (reply.status, reply.json()["OrthancStatus"]) == (404, 7)
 
 
+@pytest.mark.parametrize(("is_streamed", "disposition"), [(True, 'filename=""'), (False, None)])
+def test_an_empty_name_is_only_told_of_a_stream(
+    tmp_path: Path, is_streamed: bool, disposition: str | None
+) -> None:
+    with running_server(tmp_path, SynchronousZipStream=is_streamed) as server:
+        study = server.request("POST", "/instances", make_instance()).json()["ParentStudy"]
+        for reply in (
+            server.get(f"/studies/{study}/archive?filename="),
+            server.post(f"/studies/{study}/archive", {"Filename": ""}),
+        ):
+            assert (reply.status, reply.headers.get("Content-Disposition")) == (200, disposition)
+        job = server.post(f"/studies/{study}/archive", {"Asynchronous": True, "Filename": ""}).json()["ID"]
+        server.wait_for_job(job)
+        assert "Content-Disposition" not in server.get(f"/jobs/{job}/archive").headers
+
+
 def test_a_client_that_leaves_while_the_zip_is_spooled_ends_the_job(tmp_path: Path) -> None:
     with running_server(tmp_path, SyncStorageArea=False, SynchronousZipStream=False) as server:
         noise = Random(1).randbytes(PIXELS)

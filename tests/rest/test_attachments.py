@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import random
+import zlib
 from collections.abc import Iterator
 
 import pytest
@@ -144,6 +145,9 @@ def test_the_file_of_an_instance_can_be_recoded_as_well(server: Server) -> None:
     assert packed.headers["Content-Encoding"] == "gzip"
     assert gzip.decompress(packed.body) == data
     assert int(server.get(f"{path}/compressed-size").body) < len(data)
+    stored = server.get(f"{path}/compressed-data")
+    assert zlib.decompress(stored.body, -15) == data
+    assert stored.headers["Content-Type"] == "application/octet-stream"
 
 
 @pytest.mark.parametrize("operation", ["compress", "uncompress"])

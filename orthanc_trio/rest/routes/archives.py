@@ -24,7 +24,7 @@ from ...model.job import JobState
 from ...model.resource import ResourceLevel
 from ...services.context import ServerContext
 from ..arguments import FILENAME, TRANSCODING
-from ..disposition import content_disposition
+from ..disposition import content_disposition, name_of_stream
 from ..fields import Fields, decode_json
 from ..job_answers import JobEnd, JobOptions, check_succeeded, job_options, submission_answer
 from ..routing import Argument, Doc, Routes
@@ -146,17 +146,16 @@ async def _run(
     sink, source = trio.open_memory_channel[Chunk](0)
     record = await context.jobs.submit(kind, args, options.within_request, sink=sink)
     end = JobEnd(context, record.id)
-    headers = (content_disposition(args.filename or ""),)
     if context.settings.synchronous_zip_stream:
-        return StreamAnswer(
-            chunks=_ZipStream(context, record.id, source, end), media_type=_ZIP, headers=headers
-        )
+        chunks = _ZipStream(context, record.id, source, end)
+        return StreamAnswer(chunks=chunks, media_type=_ZIP, headers=(name_of_stream(args.filename),))
     spooled: list[tuple[int, int]] = []
     with closing(end), source:
         await _unless_gone(request, partial(_spool, context, source, end, spooled))
     if not spooled:
         return nothing(request)  # nobody hears it
     [(descriptor, size)] = spooled
+    headers = content_disposition(args.filename)
     return FileAnswer(descriptor=descriptor, offset=0, size=size, media_type=_ZIP, headers=headers)
 
 

@@ -128,14 +128,16 @@ async def _stored(context: ServerContext, request: Request, id: str, attachment:
     part = part_asked_for(request, tag, attachment.size)
     if part is not None:
         return await part_answer(context, id, bare, part)
-    media_type = context.attachment_names.media_type(attachment.type)
+    media_type = _BYTES
+    if attachment.compression == Compression.NONE:
+        media_type = context.attachment_names.media_type(attachment.type)
     headers = _data_headers(request, attachment)
     return await stored_answer(context, id, bare, media_type=media_type, headers=headers)
 
 
 def _data_headers(request: Request, attachment: Attachment) -> tuple[tuple[str, str], ...]:
     filename = request.query.get("filename", attachment.uuid)
-    return content_disposition(filename), ("Accept-Ranges", "bytes")
+    return *content_disposition(filename), ("Accept-Ranges", "bytes")
 
 
 def _text(value: Callable[[Attachment], object]) -> Show:

@@ -75,7 +75,7 @@ async def get_file(context: ServerContext, request: Request, *, id: str) -> AnyA
     if description is None or description.facts.dicom is None:
         raise UnknownResource
     attachment = description.facts.dicom
-    headers = (content_disposition(request.query.get("filename", f"{id}.dcm")),)
+    headers = content_disposition(request.query.get("filename", f"{id}.dcm"))
     if "transcode" in request.query:
         return Answer(
             body=await _transcoded(context, request, attachment), media_type=_DICOM, headers=headers

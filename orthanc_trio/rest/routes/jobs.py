@@ -117,7 +117,7 @@ async def get_output(context: ServerContext, request: Request, *, id: str, key: 
         offset=0,
         size=output.size_bytes,
         media_type=output.media_type,
-        headers=(content_disposition(output.filename),) if output.filename else (),
+        headers=content_disposition(output.filename),
     )
     # A job that ran again has ended at another time.
     completed_us = int(record.changed.timestamp() * 1_000_000)
