@@ -113,7 +113,7 @@ class Settings(Struct, frozen=True, kw_only=True, rename=option_name):
     concurrent_jobs: Annotated[Count, "jobs that run at the same time, 0 = number of processors"] = 2
     jobs_history_size: Annotated[Count, "ended jobs that are kept"] = 10
     save_jobs: Annotated[bool, "keep the jobs over a restart"] = True
-    media_archive_size: Annotated[Count, "archives of asynchronous jobs that are kept"] = 1
+    media_archive_size: Annotated[Positive, "archives of asynchronous jobs that are kept"] = 1
     jobs_engine_threads_count: Annotated[
         dict[str, Count], "instances that one job handles at the same time, by type; 0 = processors"
     ] = field(default_factory=lambda: {"ResourceModification": 0})

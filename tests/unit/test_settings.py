@@ -235,6 +235,7 @@ def test_a_wrong_type_names_the_option(name: str, value: Any, text: str) -> None
         ("HttpPort", 65536, "between 0 and 65535"),
         ("HttpPort", -1, "between 0 and 65535"),
         ("HttpThreadsCount", 0, "between 1 and"),
+        ("MediaArchiveSize", 0, "between 1 and"),
         ("MaximumStorageSize", 2**40, "between 0 and"),
         ("MaximumPduLength", 1024, "between 4096 and 131072"),
         ("DicomLossyTranscodingQuality", 0, "between 1 and 100"),
