@@ -73,8 +73,8 @@ class ParsedInstance(Struct, frozen=True, kw_only=True):
     sequences: dict[ResourceLevel, str]
     """The main tags that are sequences, as `sequences_of_text` reads them; no key if none."""
     transfer_syntax: str
-    sop_class_uid: str
-    """Empty if the file does not say."""
+    sop_class_uid: str | None
+    """None if the file does not say."""
     index_in_series: str | None
     expected_number_of_instances: int | None
     pixel_data_offset: int | None
@@ -143,7 +143,7 @@ def parse_instance(
         tags=dict(zip(_LEVELS, values.tags, strict=True)),
         sequences=values.texts_of_sequences(plan.dictionary),
         transfer_syntax=dataset.transfer_syntax,
-        sop_class_uid=numbers.get(_SOP_CLASS_UID, ""),
+        sop_class_uid=numbers.get(_SOP_CLASS_UID),
         index_in_series=_index_in_series(numbers),
         expected_number_of_instances=_expected_number_of_instances(numbers),
         pixel_data_offset=pixels.offset,

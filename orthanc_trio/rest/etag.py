@@ -16,18 +16,17 @@ def etag(revision: Revision) -> tuple[str, str]:
 
 def if_match(request: Request) -> Revision | None:
     """Return the revision that the client wants to change. Raises ParameterOutOfRange if it is malformed."""
-    return _revision(request, "if-match", "if-match")
+    text = request.headers.get("if-match")
+    return None if text is None else _revision(text, "if-match")
 
 
-def if_none_match(request: Request) -> Revision | None:
-    """Return the revision that the client has already. Raises ParameterOutOfRange if it is malformed."""
-    return _revision(request, "if-none-match", "If-None-Match")
+def is_known(request: Request, revision: Revision) -> bool:
+    """Tell whether the client has a revision already. Raises ParameterOutOfRange if one is malformed."""
+    text = request.headers.get("if-none-match")
+    return text is not None and revision in [_revision(one, "If-None-Match") for one in text.split(",")]
 
 
-def _revision(request: Request, header: str, shown: str) -> Revision | None:
-    text = request.headers.get(header)
-    if text is None:
-        return None
+def _revision(text: str, shown: str) -> Revision:
     found = _ETAG.fullmatch(text)
     if found is None:
         raise ParameterOutOfRange(

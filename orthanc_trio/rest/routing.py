@@ -128,10 +128,6 @@ class _Leaf:
     def __init__(self) -> None:
         self.routes: dict[str, tuple[Route, tuple[str, ...]]] = {}
 
-    def wrong_method(self) -> WrongMethod:
-        known = [method for method in METHODS if method in self.routes]
-        return WrongMethod(allowed=(*known, *sorted(self.routes.keys() - set(METHODS))))
-
 
 class _Node:
     def __init__(self) -> None:
@@ -189,10 +185,16 @@ class Router:
             values.clear()
             other = _find(self._root, components(path), values, method=method)
             if other is None:
-                return leaf.wrong_method()
+                return self._wrong_method(leaf, path)
             leaf = other
         route, names = leaf.routes[method]
         return Match(route, dict(zip(names, values, strict=True)) if names else _NOTHING)
+
+    def _wrong_method(self, leaf: _Leaf, path: str) -> WrongMethod:
+        """Return the methods of all patterns that fit a path, of which `leaf` is the best."""
+        parts = components(path)
+        known = [method for method in METHODS if _find(self._root, parts, [], method=method)]
+        return WrongMethod(allowed=(*known, *sorted(leaf.routes.keys() - set(METHODS))))
 
 
 _NOTHING: dict[str, str] = {}

@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from enum import StrEnum
 
-_INTEGER = re.compile(r"\s*([+-]?[0-9]{1,12})\s*", re.ASCII)
+_INTEGER = re.compile(r"\s*([+]?[0-9]{1,12})\s*", re.ASCII)
 _NEVER = -1
 _WATCHED_SERIES = 4096
 
@@ -35,7 +35,7 @@ def series_status(expected: str | None, indexes: Iterable[str | None]) -> Series
 
 
 def integer(text: str | None) -> int | None:
-    """Return the number in a text of metadata, None if there is none."""
+    """Return the number in a text of metadata, None if there is none or a negative one."""
     match = _INTEGER.fullmatch(text) if text is not None else None
     return int(match[1]) if match else None
 

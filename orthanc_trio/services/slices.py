@@ -43,6 +43,8 @@ def order_slices(instances: Sequence[Facts]) -> OrderedSlices:
     distances = _distances(instances)
     if distances is not None:
         return OrderedSlices(True, _in_order(instances, distances))
+    if len(instances) == 1:
+        return OrderedSlices(False, _in_order(instances, [0]))
     indexes = [integer(facts.metadata.get(Metadata.INDEX_IN_SERIES)) for facts in instances]
     if None in indexes:
         raise CannotOrderSlices("Unable to order the slices of the series")

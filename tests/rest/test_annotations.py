@@ -112,6 +112,8 @@ def test_each_change_of_metadata_makes_the_next_revision(server: Server) -> None
     reply = server.request("GET", path, headers={"If-None-Match": etag(2, b"b")})
     assert (reply.status, reply.body, reply.headers["ETag"]) == (304, b"", etag(2, b"b"))
     assert server.request("GET", path, headers={"If-None-Match": etag(1, b"b")}).status == 200
+    several = f"{etag(0, b'a')}, {etag(2, b'b')}"
+    assert server.request("GET", path, headers={"If-None-Match": several}).status == 304
 
 
 def test_a_change_can_be_bound_to_the_revision_that_the_client_knows(server: Server) -> None:

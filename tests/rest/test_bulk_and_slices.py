@@ -115,6 +115,7 @@ CASES: dict[str, tuple[list[dict[str, Any]], str, list[int]]] = {
     "half an orientation": (places(30, 10, 20, orientation=[1, 0, 0]), "Sequence", [0, 1, 2]),
     "one alone": (places(30), "Sequence", [0]),
     "by number": (numbers(3, 1, 2), "Sequence", [1, 2, 0]),
+    "one without a number": (numbers(ABSENT), "Sequence", [0]),
 }
 
 
@@ -142,6 +143,25 @@ def test_the_slices_of_an_instance_are_its_frames(server: Server) -> None:
     shown = server.get(f"/series/{reply['ParentSeries']}/ordered-slices").json()
     assert shown["SlicesShort"] == [[reply["ID"], 0, 3]]
     assert shown["Slices"] == [f"/instances/{reply['ID']}/frames/{n}" for n in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"), [(ABSENT, [0]), ("", [0]), ("3", [0, 1, 2]), ("0", []), (" 2 ", [0, 1])]
+)
+def test_the_frames_of_an_instance_are_numbered(server: Server, number: object, expected: list[int]) -> None:
+    study = 200 + len(expected)
+    data = make_instance(patient_id=f"frames {number}", study=study, NumberOfFrames=number)
+    id = server.post("/instances", data).json()["ID"]
+    assert server.get(f"/instances/{id}/frames").json() == expected
+
+
+@pytest.mark.parametrize("number", ["99999999999", "9999999"])
+def test_frames_beyond_reason_are_refused(server: Server, number: str) -> None:
+    data = make_instance(patient_id=f"too many {number}", study=97, NumberOfFrames=3)
+    data = data.replace(b"\x28\0\x08\0IS\x02\0003 ", b"\x28\0\x08\0IS\x0c\0" + number.ljust(12).encode())
+    id = server.post("/instances", data).json()["ID"]
+    assert code(server.get(f"/instances/{id}/frames")) == (400, 15)
+    assert code(server.get("/instances/none/frames")) == (404, 17)
 
 
 def test_slices_without_place_and_number_have_no_order(server: Server) -> None:

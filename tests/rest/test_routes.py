@@ -68,6 +68,14 @@ def test_children_are_expanded_unless_it_is_refused(server: Server) -> None:
     assert server.get(path + "?expand=false").json() == expected
 
 
+@pytest.mark.parametrize("path", ["/studies", "/studies?expand", "/instances/{ID}", "/instances/{ID}/study"])
+def test_an_unknown_requested_tag_is_refused(server: Server, path: str) -> None:
+    ids = upload(server, patient_id="requested")
+    path = path.format(**ids)
+    reply = server.get(f"{path}{'&' if '?' in path else '?'}requested-tags=PatientID;Nope")
+    assert (reply.status, reply.json()["OrthancStatus"]) == (400, 8)
+
+
 def test_parents_are_found_from_any_level(server: Server) -> None:
     ids = upload(server, patient_id="parents")
     for path, key in (

@@ -429,6 +429,13 @@ def test_a_damaged_deflate_stream_is_a_bad_file() -> None:
             parse_instance(broken)
 
 
+def test_a_class_that_a_file_does_not_name_is_none() -> None:
+    dataset = make_dataset()
+    data = write(dataset)
+    assert data.count(b"\x08\0\x16\0UI") == 1
+    assert parse_instance(data.replace(b"\x08\0\x16\0UI", b"\x08\0\x15\0UI")).sop_class_uid is None
+
+
 # Sequences ---------------------------------------------------------------------------------
 
 

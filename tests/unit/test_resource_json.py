@@ -86,6 +86,13 @@ def test_an_instance_shows_its_file_and_its_index() -> None:
     assert "IsStable" not in shown
 
 
+@pytest.mark.parametrize(("index", "shown"), [("-3", None), ("", None), ("007", 7), ("+4", 4), ("a", None)])
+def test_an_index_is_no_negative_number(index: str, shown: int | None) -> None:
+    dicom = Attachment(type=1, uuid="u", size=3, uncompressed_size=5)
+    instance = facts(ResourceLevel.INSTANCE, dicom=dicom, metadata={Metadata.INDEX_IN_SERIES: index})
+    assert shown_as(instance, "simplify")["IndexInSeries"] == shown
+
+
 def test_only_patients_show_their_protection() -> None:
     assert shown_as(facts(ResourceLevel.PATIENT), "short")["IsProtected"] is False
     assert "IsProtected" not in shown_as(facts(ResourceLevel.STUDY), "short")

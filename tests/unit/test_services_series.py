@@ -23,6 +23,7 @@ from orthanc_trio.services.series import CompletionWatch, series_status
         ("2", ["1", "2", "3"], "Inconsistent"),
         ("2", ["0", "1", "2"], "Inconsistent"),
         ("2", ["1", "2", "first"], "Unknown"),
+        ("2", ["1", "-2"], "Unknown"),
         ("2", ["1", "2", "9" * 5000], "Unknown"),
     ],
 )

@@ -14,7 +14,7 @@ from ...services.numbered_names import USER_NUMBERS
 from ..arguments import FILENAME, FULL, IF_MATCH, IF_NONE_MATCH, RANGE
 from ..disposition import content_disposition
 from ..errors import empty_answer
-from ..etag import etag, if_match, if_none_match
+from ..etag import etag, if_match, is_known
 from ..ranges import part_asked_for
 from ..routing import Doc, Routes
 from ..stored_file import content_answer, part_answer, stored_answer
@@ -103,7 +103,7 @@ def _mount_view(level: ResourceLevel, suffix: str, show: Show) -> None:
         number = context.attachment_names.number(name)
         attachment = await context.attachments.one_of(level, id, number)
         revision = revision_of(attachment)
-        if if_none_match(request) == revision:
+        if is_known(request, revision):
             return empty_answer(304, etag(revision))
         answer = await show(context, request, id, attachment)
         return msgspec.structs.replace(answer, headers=(etag(revision), *answer.headers))

@@ -9,7 +9,7 @@ from ...services.metadata import revision_of
 from ...services.numbered_names import USER_NUMBERS
 from ..arguments import EXPAND, IF_MATCH, IF_NONE_MATCH
 from ..errors import empty_answer
-from ..etag import etag, if_match, if_none_match
+from ..etag import etag, if_match, is_known
 from ..level import require
 from ..query import flag
 from ..routing import Argument, Doc, Routes
@@ -39,7 +39,7 @@ def _mount(level: ResourceLevel) -> None:
         if item is None:
             return nothing(request)
         revision = revision_of(item)
-        if if_none_match(request) == revision:
+        if is_known(request, revision):
             return empty_answer(304, etag(revision))
         return replace(text_answer(item.value), headers=(etag(revision),))
 

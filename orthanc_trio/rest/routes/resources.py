@@ -35,9 +35,9 @@ def _mount_level(level: ResourceLevel) -> None:
     async def list_level(context: ServerContext, request: Request) -> AnyAnswer:
         since, limit = page(request)
         content = request.query.get("response-content")
+        view = view_of_url(context, request)
         if content is None and not flag(request, "expand"):
             return json_answer(await context.library.ids(level, since, limit))
-        view = view_of_url(context, request)
         if content is not None:
             view = replace(view, content=content_of_url(content), is_partial=True)
         return await answer_all(context, await context.library.describe_level(level, since, limit), view)
@@ -69,9 +69,9 @@ def _mount_descendants(level: ResourceLevel, lower: ResourceLevel) -> None:
     )
     async def list_descendants(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
         await require(context, level, id)
+        view = view_of_url(context, request)
         if not flag(request, "expand", default=True):
             return json_answer(await context.library.descendants(id, lower))
-        view = view_of_url(context, request)
         return await answer_all(context, await context.library.describe_descendants(id, lower), view)
 
 
