@@ -204,7 +204,8 @@ def test_changes_of_what_is_not_there_are_refused(server: Server) -> None:
 def test_a_damaged_file_is_noticed(server: Server) -> None:
     path = upload(server, "damaged")["instances"] + "/dicom"
     key = server.get(f"{path}/info").json()["Uuid"]
-    [file] = server.storage.rglob(key)
+    file = server.storage / key[:2] / key
+    server.wait_until(file.exists)  # until it is settled
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 0xFF
     file.write_bytes(content)
