@@ -37,7 +37,7 @@ _CODE_OF = {vr: _CODES[size] for size, vrs in _UNITS.items() for vr in vrs}
 _MAX_DIGITS = 9
 
 
-class _Place(NamedTuple):
+class Place(NamedTuple):
     """Where a dataset or an item lies; an item of undefined length ends before its limit."""
 
     start: int
@@ -45,7 +45,7 @@ class _Place(NamedTuple):
     implicit: bool
 
 
-class _Leaf(NamedTuple):
+class Leaf(NamedTuple):
     """Where a value lies, and the letter of its numbers in `array`, if any."""
 
     start: int
@@ -67,23 +67,23 @@ def read_content(
         dataset = open_dataset(data, len(data))
     except (BadEncoding, NeedMoreData) as error:
         raise BadFileFormat("Cannot parse an invalid DICOM file") from error
-    place = _Place(dataset.start, len(dataset.source.data), dataset.implicit)
+    place = Place(dataset.start, len(dataset.source.data), dataset.implicit)
     return _descend(dataset.source, place, list(path), dictionary)
 
 
 def _descend(
-    source: Source, place: _Place, path: list[str], dictionary: Dictionary
+    source: Source, place: Place, path: list[str], dictionary: Dictionary
 ) -> list[str] | bytes | None:
     for _ in range(MAX_DEPTH):
         if not path:
-            return [f"{h.tag >> 16:04x}-{h.tag & 0xFFFF:04x}" for h, _ in _elements(source, place)]
+            return [f"{h.tag >> 16:04x}-{h.tag & 0xFFFF:04x}" for h, _ in elements(source, place)]
         wanted = dictionary.tag_number(path.pop(0))
-        found = next(((h, end) for h, end in _elements(source, place) if h.tag == wanted), None)
+        found = next(((h, end) for h, end in elements(source, place) if h.tag == wanted), None)
         if found is None:
             return None
         children = _children(source, place, *found, dictionary)
-        if isinstance(children, _Leaf):
-            return None if path else _read(source, children)
+        if isinstance(children, Leaf):
+            return None if path else read_leaf(source, children)
         if not path:
             return [str(index) for index in range(len(children))]
         index = path.pop(0)
@@ -92,13 +92,13 @@ def _descend(
         ):
             return None
         child = children[int(index)]
-        if isinstance(child, _Leaf):
-            return None if path else _read(source, child)
+        if isinstance(child, Leaf):
+            return None if path else read_leaf(source, child)
         place = child
     return None
 
 
-def _elements(source: Source, place: _Place) -> Iterator[tuple[Header, int]]:
+def elements(source: Source, place: Place) -> Iterator[tuple[Header, int]]:
     """Yield the elements with the ends of their values, as far as they can be read."""
     position = place.start
     try:
@@ -115,41 +115,43 @@ def _elements(source: Source, place: _Place) -> Iterator[tuple[Header, int]]:
 
 
 def _children(
-    source: Source, place: _Place, header: Header, end: int, dictionary: Dictionary
-) -> Sequence[_Place | _Leaf] | _Leaf:
+    source: Source, place: Place, header: Header, end: int, dictionary: Dictionary
+) -> Sequence[Place | Leaf] | Leaf:
     entry = dictionary.entry_of(header.tag)
     if header.tag == PIXEL_DATA:
         if header.length == UNDEFINED:
             return list(_fragments(source, header.start, end))
-        return [_leaf(source, header, end, entry)]
+        return [leaf_of(source, header, end, entry)]
     if is_sequence(source, header, entry):
         implicit = place.implicit or header.vr is None
-        return list(_items(source, header.start, end, implicit=implicit))
-    return _leaf(source, header, end, entry)
+        return list(items(source, header.start, end, implicit=implicit))
+    return leaf_of(source, header, end, entry)
 
 
-def _leaf(source: Source, header: Header, end: int, entry: Entry) -> _Leaf:
+def leaf_of(source: Source, header: Header, end: int, entry: Entry) -> Leaf:
+    """Return the place of a value."""
     vr = header.vr or entry.vr
-    return _Leaf(header.start, end, _CODE_OF.get(vr) if source.order is BIG else None)
+    return Leaf(header.start, end, _CODE_OF.get(vr) if source.order is BIG else None)
 
 
-def _fragments(source: Source, position: int, end: int) -> Iterator[_Leaf]:
+def _fragments(source: Source, position: int, end: int) -> Iterator[Leaf]:
     while position + 8 <= end:
         tag, _, length, start = read_header(source, position, implicit=True)
         position = start + length
         if tag != ITEM or position > end:
             return
-        yield _Leaf(start, position, None)
+        yield Leaf(start, position, None)
 
 
-def _items(source: Source, position: int, end: int, *, implicit: bool) -> Iterator[_Place]:
+def items(source: Source, position: int, end: int, *, implicit: bool) -> Iterator[Place]:
+    """Yield the places of the items of a sequence, as far as they can be read."""
     while position + 8 <= end:
         tag, _, length, start = read_header(source, position, implicit=True)
         if tag != ITEM:
             return
-        item = _Place(start, end, implicit or not looks_explicit(source, start))
+        item = Place(start, end, implicit or not looks_explicit(source, start))
         if length == UNDEFINED:
-            ends = [end_of_element for _, end_of_element in _elements(source, item)]
+            ends = [end_of_element for _, end_of_element in elements(source, item)]
             position = (ends[-1] if ends else start) + 8  # its delimiter
         else:
             position = min(start + length, end)
@@ -157,7 +159,8 @@ def _items(source: Source, position: int, end: int, *, implicit: bool) -> Iterat
         yield item
 
 
-def _read(source: Source, leaf: _Leaf) -> bytes:
+def read_leaf(source: Source, leaf: Leaf) -> bytes:
+    """Return a value, numbers in little endian."""
     raw = source.data[leaf.start : leaf.end]
     if leaf.code is None:
         return raw

@@ -11,6 +11,7 @@ import msgspec
 
 from ..dicom.content import read_content
 from ..dicom.dictionary import Dictionary
+from ..dicom.json_model import json_model, xml_of
 from ..dicom.render import Format, Rendering, Tags, render_dataset, render_meta
 from ..model.errors import BadFileFormat, UnknownResource
 from ..model.resource import Attachment, Facts, Metadata
@@ -20,6 +21,8 @@ from .switches import Switches
 
 MAX_READ_BYTES = 1 << 30
 """A larger file, or head of one, is not read for its tags."""
+MAX_MODEL_BYTES = 128 << 20
+"""A larger file is not shown as a whole, which takes several times its size."""
 CACHE_BYTES = 32 << 20
 _LONGEST_KEPT = 1 << 20
 _META_BYTES = 64 * 1024
@@ -108,6 +111,21 @@ class TagReader:
         return await self._storage.run(
             lambda area: read_content(_read(area, file, file.uncompressed_size), path, self._dictionary)
         )
+
+    async def model(self, instance: Facts, *, is_xml: bool) -> bytes:
+        """Return a whole file as DICOM JSON Model, or as Native DICOM Model in XML. Raises as `encoded`."""
+        file, encoding = _file(instance), self._switches.default_encoding
+        if file.uncompressed_size > MAX_MODEL_BYTES:
+            raise BadFileFormat("The file is too large to be shown as a whole")
+
+        def read(area: StorageArea) -> bytes:
+            data = _read(area, file, file.uncompressed_size)
+            model = json_model(data, encoding, self._dictionary)
+            if is_xml:
+                return xml_of(model, self._dictionary).encode()
+            return msgspec.json.encode(model, order="sorted")
+
+        return await self._storage.run(read)
 
     def _keep(self, key: _Key, encoded: bytes) -> None:
         if len(encoded) > _LONGEST_KEPT or key in self._kept:

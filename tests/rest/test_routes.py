@@ -127,6 +127,21 @@ def test_a_file_comes_back_byte_for_byte_under_the_name_that_is_asked_for(server
     assert named.headers["Content-Disposition"] == 'filename="abc.dcm"'
 
 
+@pytest.mark.parametrize(
+    ("media_type", "start"),
+    [("application/dicom+json", b'{"00080016":'), ("application/dicom+xml", b"<?xml version=")],
+)
+def test_a_file_is_shown_as_the_models_of_the_standard(server: Server, media_type: str, start: bytes) -> None:
+    path = f"/instances/{upload(server, patient_id='model')['ID']}/file"
+    reply = server.request("GET", path, headers={"Accept": media_type})
+    assert (reply.status, reply.headers["Content-Type"]) == (200, media_type)
+    assert "Content-Disposition" not in reply.headers
+    assert reply.body.startswith(start)
+    # Only the exact text counts: browsers and clients that take anything get the file.
+    several = server.request("GET", path, headers={"Accept": f"{media_type}, */*"})
+    assert several.headers["Content-Type"] == "application/dicom"
+
+
 def test_an_archive_answers_what_was_stored_and_counts_what_was_not(server: Server) -> None:
     good = [make_instance(patient_id="zip", instance=number) for number in (1, 2)]
     reply = server.post("/instances", zip_of(a=good[0], b=b"no dicom", c=b"", d=good[1], e=good[0]))

@@ -15,6 +15,8 @@ from ..transcoding import transcoding_of_url
 from ..wire import Answer, AnyAnswer, Request, json_answer
 
 _DICOM = "application/dicom"
+_DICOM_XML = "application/dicom+xml"
+_MODELS = ("application/dicom+json", _DICOM_XML)
 
 routes = Routes()
 
@@ -67,13 +69,20 @@ def store_json(result: StoreResult) -> dict[str, Any]:
 @routes.get(
     "/instances/{id}/file",
     hot=True,
-    doc=Doc(query=(FILENAME, *TRANSCODING), headers=(RANGE,), answer="application/dicom"),
+    doc=Doc(query=(FILENAME, *TRANSCODING), headers=(RANGE,), answer=(_DICOM, *_MODELS)),
 )
 async def get_file(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
-    """Answer the stored DICOM file, or `transcode`d to another transfer syntax."""
+    """Answer the stored DICOM file, or `transcode`d to another transfer syntax.
+
+    If the header `Accept` is one of the media types of the JSON and XML models, the file as that.
+    """
     description = await context.library.describe(ResourceLevel.INSTANCE, id)
     if description is None or description.facts.dicom is None:
         raise UnknownResource
+    accepted = request.headers.get("accept")
+    if accepted in _MODELS:
+        body = await context.tags.model(description.facts, is_xml=accepted == _DICOM_XML)
+        return Answer(body=body, media_type=accepted)
     attachment = description.facts.dicom
     headers = content_disposition(request.query.get("filename", f"{id}.dcm"))
     if "transcode" in request.query:
