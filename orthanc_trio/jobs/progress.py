@@ -30,8 +30,20 @@ def progress_content(progress: Progress, failed: Iterable[FailedInstance] = ()) 
             "Step": progress.step,
         }
     }
+    return content | failures_content(failed)
+
+
+def failures_content(failed: Iterable[FailedInstance]) -> dict[str, Any]:
+    """Return the part of a job's content that tells of instances that failed; empty if none did."""
     failures = [{"ID": one.id, "Error": one.error[:MAX_ERROR_CHARACTERS]} for one in failed]
-    return content | {_FAILED: failures} if failures else content
+    return {_FAILED: failures} if failures else {}
+
+
+def at_begin(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the content of a job that begins, perhaps anew: without what an earlier run told."""
+    if content.keys().isdisjoint((_PROGRESS, _FAILED)):
+        return content
+    return {name: value for name, value in content.items() if name not in (_PROGRESS, _FAILED)}
 
 
 def at_end(content: dict[str, Any], news: dict[str, Any] | None) -> dict[str, Any]:

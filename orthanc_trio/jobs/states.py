@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from ..model.error_code import ErrorCode
 from ..model.errors import BadSequenceOfCalls
 from ..model.job import JobFault, JobRecord, JobState
+from .progress import at_begin
 
 
 class Move(Enum):
@@ -105,8 +106,10 @@ def _consequences(record: JobRecord, move: Move, now: datetime) -> dict[str, Any
     match move:
         case Move.START:
             fields: dict[str, Any] = {"running_since": now, "fault": _quieted(record.fault)}
-            # The progress of the run before a resubmission is shown until this one begins.
-            return fields if record.cursor is not None else fields | {"done": 0.0, "total": 0.0}
+            if record.cursor is None:
+                # What the run before a resubmission told is shown until this one begins.
+                fields |= {"done": 0.0, "total": 0.0, "content": at_begin(record.content)}
+            return fields
         case Move.CANCEL:
             return {"fault": JobFault(code=ErrorCode.CANCELED_JOB)}
         case Move.REPEAT:

@@ -14,7 +14,6 @@ from msgspec.structs import replace
 
 from ..index.transaction import ReadTransaction
 from ..jobs.kind import JobKind, StepContext
-from ..jobs.progress import progress_content
 from ..model.errors import UnknownResource
 from ..model.job import Continue, Done
 from ..model.resource import Metadata, ResourceLevel
@@ -23,7 +22,6 @@ from ..services.rewriting_preview import preview, preview_json
 from .bundle import KindServices
 from .modify_args import ModifyArgs, ModifyCursor
 from .modify_content import (
-    failures_content,
     first_content,
     left_out_content,
     progress_of,
@@ -32,7 +30,16 @@ from .modify_content import (
 from .modify_rules import check_in_place, check_patient
 from .rewriting_log import RewritingLog
 from .rewriting_plan import RewritingPlan, plan_rewriting, replaced_uids, without
-from .rewriting_step import delete_all, load_sources, rewrite_some, sources_progress
+from .rewriting_step import (
+    advanced,
+    delete_all,
+    deletion_news,
+    failures_of,
+    load_sources,
+    refuse_failures,
+    rewrite_some,
+    rewriting_news,
+)
 
 __all__ = ["make_kinds", "ModifyKind", "ModifyArgs"]
 
@@ -138,13 +145,15 @@ class ModifyKind:
             return await self._conclude(context, args, plan, cursor)
         run = self._run(context, args, plan)
         outcomes = await rewrite_some(self._index, run.rewriting, plan, cursor.next, threads=self._threads)
-        cursor = _advanced(args, cursor, outcomes)
-        content = progress_of(args, cursor) | failures_content(outcomes)
-        news = progress_content(sources_progress("Rewriting", plan.total, cursor.next, cursor.failed))
+        total = plan.total + (not args.keeps_source)
+        if not args.is_permissive:
+            refuse_failures(context, outcomes, done=cursor.next, total=total)
+        cursor = _advanced(cursor, outcomes)
+        content = progress_of(args, plan.total, cursor) | failures_of(outcomes)
         if cursor.next == plan.total and not args.needs_log:
             self._runs.pop(context.job_id, None)
             return Done(content)
-        return Continue(cursor, cursor.next, plan.total + (not args.keeps_source), content | news)
+        return Continue(cursor, cursor.next, total, content | rewriting_news(plan, cursor))
 
     async def _preview(self, context: Context, args: ModifyArgs, plan: RewritingPlan) -> dict[str, Any]:
         """Return what would become of some sources. Raises the first error, unless the job is permissive."""
@@ -186,10 +195,10 @@ class ModifyKind:
             await delete_all(self._services.removal, page)
             cursor = replace(cursor, deleted=cursor.deleted + len(page))
             if cursor.deleted < len(doomed):
-                news = progress_content(sources_progress("Deleting", len(doomed), cursor.deleted))
+                news = deletion_news(len(doomed), cursor)
                 return Continue(cursor, plan.total + cursor.deleted / len(doomed), plan.total + 1, news)
         self._runs.pop(context.job_id, None)
-        content = progress_of(args, cursor)
+        content = progress_of(args, plan.total, cursor)
         if args.level is None:
             content |= results_content(line.result for line in lines.values())
         return Done(content)
@@ -243,15 +252,11 @@ def _secondary_captures(tx: ReadTransaction, ids: Sequence[str]) -> list[str]:
     ]
 
 
-def _advanced(args: ModifyArgs, cursor: ModifyCursor, outcomes: Sequence[Outcome]) -> ModifyCursor:
-    """Return the cursor behind `outcomes`. Raises the first error, unless the job is permissive."""
-    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
-    if errors and not args.is_permissive:
-        raise errors[0]
+def _advanced(cursor: ModifyCursor, outcomes: Sequence[Outcome]) -> ModifyCursor:
+    """Return the cursor behind `outcomes`."""
     results = [outcome.result for outcome in outcomes if outcome.result is not None]
-    return ModifyCursor(
-        next=cursor.next + len(outcomes),
-        failed=cursor.failed + len(errors),
+    return replace(
+        advanced(cursor, outcomes),
         result=cursor.result or next(iter(results), None),
         burned_in=cursor.burned_in.plus([one.source.instance for one in outcomes if one.is_burned_in]),
         not_transcoded=cursor.not_transcoded.plus(

@@ -8,6 +8,7 @@ from ..dicom.modification import Modification
 from ..model.resource import ResourceLevel
 from ..services.registration import Origin, ResourceIds
 from ..services.rewriting import Transcoding
+from .rewriting_plan import RewritingCursor
 
 NAMED: Final = 100
 """So many instances of a sort are named, so that a cursor stays small."""
@@ -50,12 +51,9 @@ class Named(Struct, frozen=True, array_like=True):
         return Named(self.count + len(ids), (*self.first, *ids)[:NAMED]) if ids else self
 
 
-class ModifyCursor(Struct, frozen=True, omit_defaults=True):
-    """How far a job is: sources that were handled, and then deleted."""
+class ModifyCursor(RewritingCursor, frozen=True, omit_defaults=True):
+    """How far a job is, and what is to be told of it."""
 
-    next: int = 0
-    failed: int = 0
-    deleted: int = 0
     result: ResourceIds | None = None
     """The first result."""
     burned_in: Named = Named()

@@ -5,7 +5,6 @@ from typing import Any
 
 from ..model.resource import ResourceLevel
 from ..services.registration import ResourceIds
-from ..services.rewriting import Outcome
 from .modify_args import ModifyArgs, ModifyCursor, Named
 
 
@@ -30,9 +29,9 @@ def left_out_content(left_out: Sequence[str]) -> dict[str, Any]:
     return _named("RemovedSecondaryCaptures", Named().plus(list(left_out)))
 
 
-def progress_of(args: ModifyArgs, cursor: ModifyCursor) -> dict[str, Any]:
-    """Return what is known at a boundary."""
-    content: dict[str, Any] = {"FailedInstancesCount": cursor.failed}
+def progress_of(args: ModifyArgs, total: int, cursor: ModifyCursor) -> dict[str, Any]:
+    """Return what is known at a boundary of a job with so many sources."""
+    content: dict[str, Any] = {"FailedInstancesCount": cursor.failed, "InstancesCount": total}
     if args.level is not None and cursor.result is not None:
         id = cursor.result.of(args.level)
         content |= {
@@ -43,16 +42,6 @@ def progress_of(args: ModifyArgs, cursor: ModifyCursor) -> dict[str, Any]:
         }
     content |= _named("BurnedInAnnotations", cursor.burned_in)
     return content | _named("NotTranscoded", cursor.not_transcoded)
-
-
-def failures_content(outcomes: Iterable[Outcome]) -> dict[str, Any]:
-    """Return what tells of the sources that have failed; the engine joins it to what was told before."""
-    errors = [(outcome.source.instance, outcome.error) for outcome in outcomes if outcome.error is not None]
-    failed = [
-        {"ID": id, "Error": ": ".join(filter(None, (error.code.description, error.details)))}
-        for id, error in errors
-    ]
-    return {"FailedInstances": failed} if failed else {}
 
 
 def results_content(results: Iterable[ResourceIds]) -> dict[str, Any]:

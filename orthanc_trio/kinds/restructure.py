@@ -12,7 +12,6 @@ from msgspec.structs import replace
 
 from ..index.transaction import ReadTransaction
 from ..jobs.kind import JobKind, StepContext
-from ..jobs.progress import progress_content
 from ..model.job import Continue, Done
 from ..services.rewriting import Outcome, Recipe, Rewriting, RewritingServices
 from .bundle import KindServices
@@ -20,7 +19,15 @@ from .restructure_args import MergeArgs, RestructureArgs, RestructureCursor, Spl
 from .restructure_rules import check_merge, check_split
 from .rewriting_log import RewritingLog
 from .rewriting_plan import RewritingPlan, plan_rewriting
-from .rewriting_step import delete_all, rewrite_some, sources_progress
+from .rewriting_step import (
+    advanced,
+    delete_all,
+    deletion_news,
+    failures_of,
+    refuse_failures,
+    rewrite_some,
+    rewriting_news,
+)
 
 __all__ = ["MERGE", "SPLIT", "MergeArgs", "SplitArgs", "make_kinds"]
 
@@ -104,10 +111,12 @@ class RestructureKind(ABC, Generic[ArgsT]):
             return await self._delete_some(context, args, plan, cursor)
         rewriting = self._rewriting(context, args)
         outcomes = await rewrite_some(self._index, rewriting, plan, cursor.next, threads=self._threads)
-        cursor = _advanced(args, cursor, outcomes)
         total = plan.total + (not args.keeps_source)
-        news = progress_content(sources_progress("Rewriting", plan.total, cursor.next, cursor.failed))
-        return Continue(cursor, cursor.next, total, self._content(args, cursor) | news)
+        if not args.is_permissive:
+            refuse_failures(context, outcomes, done=cursor.next, total=total)
+        cursor = _advanced(cursor, outcomes)
+        news = failures_of(outcomes) | rewriting_news(plan, cursor)
+        return Continue(cursor, cursor.next, total, self._content(args, plan, cursor) | news)
 
     async def discard(self, context: Context, args: ArgsT) -> None:
         """Take back what the job has stored, if it is all or nothing. Safe to repeat."""
@@ -120,7 +129,7 @@ class RestructureKind(ABC, Generic[ArgsT]):
     ) -> Continue[RestructureCursor] | Done:
         """Delete sources of which the log says that their successors are stored; without it, start over."""
         if args.keeps_source or plan.total == 0:
-            return Done(self._content(args, cursor))
+            return Done(self._content(args, plan, cursor))
         log = self._log(context, args)
         lines = await self._in_thread(log.lines)
         if len(lines) < plan.total - cursor.failed:
@@ -134,12 +143,13 @@ class RestructureKind(ABC, Generic[ArgsT]):
         await delete_all(self._services.removal, page)
         cursor = replace(cursor, deleted=cursor.deleted + len(page))
         if cursor.deleted < len(doomed):
-            news = progress_content(sources_progress("Deleting", len(doomed), cursor.deleted))
+            news = deletion_news(len(doomed), cursor)
             return Continue(cursor, plan.total + cursor.deleted / len(doomed), plan.total + 1, news)
-        return Done(self._content(args, cursor))
+        return Done(self._content(args, plan, cursor))
 
-    def _content(self, args: ArgsT, cursor: RestructureCursor) -> dict[str, Any]:
-        return {"FailedInstancesCount": cursor.failed} | self.target_content(args, cursor)
+    def _content(self, args: ArgsT, plan: RewritingPlan, cursor: RestructureCursor) -> dict[str, Any]:
+        counts = {"FailedInstancesCount": cursor.failed, "InstancesCount": plan.total}
+        return counts | self.target_content(args, cursor)
 
     def _rewriting(self, context: Context, args: ArgsT) -> Rewriting:
         recipe = Recipe(modification=args.modification, key=args.key, origin=args.origin)
@@ -184,16 +194,7 @@ class MergeKind(RestructureKind[MergeArgs]):
         return {"TargetStudy": args.study}
 
 
-def _advanced(
-    args: RestructureArgs, cursor: RestructureCursor, outcomes: Sequence[Outcome]
-) -> RestructureCursor:
-    """Return the cursor behind `outcomes`. Raises the first error, unless the job is permissive."""
-    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
-    if errors and not args.is_permissive:
-        raise errors[0]
+def _advanced(cursor: RestructureCursor, outcomes: Sequence[Outcome]) -> RestructureCursor:
+    """Return the cursor behind `outcomes`."""
     targets = (outcome.result.study for outcome in outcomes if outcome.result is not None)
-    return RestructureCursor(
-        next=cursor.next + len(outcomes),
-        failed=cursor.failed + len(errors),
-        target=cursor.target or next(targets, None),
-    )
+    return replace(advanced(cursor, outcomes), target=cursor.target or next(targets, None))

@@ -6,6 +6,7 @@ from msgspec import Meta, Struct
 
 from ..dicom.modification import Modification
 from ..services.registration import Origin
+from .rewriting_plan import RewritingCursor
 
 
 class RestructureArgs(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -53,11 +54,8 @@ class MergeArgs(RestructureArgs, frozen=True, kw_only=True, omit_defaults=True):
         return self.sources
 
 
-class RestructureCursor(Struct, frozen=True, omit_defaults=True):
-    """How far a job is: sources that were handled, and then deleted."""
+class RestructureCursor(RewritingCursor, frozen=True, omit_defaults=True):
+    """How far a job is, and where to."""
 
-    next: int = 0
-    failed: int = 0
-    deleted: int = 0
     target: str | None = None
     """The study of the first result."""

@@ -66,6 +66,16 @@ class RewritingPlan(Struct, frozen=True):
         return (firsts + list(others))[:count]
 
 
+class RewritingCursor(Struct, frozen=True, omit_defaults=True):
+    """How far a job is: sources that were handled, and then deleted."""
+
+    next: int = 0
+    failed: int = 0
+    deleted: int = 0
+    bytes: int = 0
+    """Of the sources that were handled with success."""
+
+
 def plan_rewriting(tx: ReadTransaction, resources: Iterable[str]) -> RewritingPlan:
     """List the instances at or below `resources`, each once. Raises UnknownResource."""
     found: dict[tuple[str, str, str], set[str]] = {}

@@ -1,19 +1,22 @@
 """One step of a job that makes instances of others: some batches at the same time, and then a boundary."""
 
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, TypeVar
 
 import trio
+from msgspec.structs import replace
 
 from ..index.index import Index
 from ..index.transaction import ReadTransaction
+from ..jobs.kind import StepContext
+from ..jobs.progress import failures_content, progress_content
 from ..model.errors import InexistentItem
-from ..model.job import Progress
+from ..model.job import FailedInstance, Progress
 from ..model.resource import ResourceLevel
 from ..services.registration import ResourceIds
 from ..services.removal import Removal
 from ..services.rewriting import Outcome, Rewriting, Source
-from .rewriting_plan import RewritingPlan
+from .rewriting_plan import RewritingCursor, RewritingPlan
 
 _STEP_SECONDS: Final = 0.25
 _STEP_INSTANCES: Final = 1024
@@ -22,6 +25,7 @@ _BATCH_BYTES: Final = 8 << 20
 _DELETIONS_AT_ONCE: Final = 32
 
 Batch = Sequence[Source]
+CursorT = TypeVar("CursorT", bound=RewritingCursor)
 
 
 async def rewrite_some(
@@ -47,11 +51,51 @@ async def rewrite_some(
     return [outcome for number in sorted(done) for outcome in done[number]]
 
 
-def sources_progress(step: str, total: int, handled: int, failed: int = 0) -> Progress:
-    """Return the progress of a job when so many of its sources were handled, some without success."""
-    return Progress(
-        instances_done=handled - failed, instances_failed=failed, instances_total=total, step=step
+def advanced(cursor: CursorT, outcomes: Sequence[Outcome]) -> CursorT:
+    """Return the cursor behind `outcomes`."""
+    return replace(
+        cursor,
+        next=cursor.next + len(outcomes),
+        failed=cursor.failed + sum(outcome.error is not None for outcome in outcomes),
+        bytes=cursor.bytes + sum(outcome.size for outcome in outcomes if outcome.error is None),
     )
+
+
+def rewriting_news(plan: RewritingPlan, cursor: RewritingCursor) -> dict[str, Any]:
+    """Return the progress of a job that rewrites its sources."""
+    return progress_content(
+        Progress(
+            instances_done=cursor.next - cursor.failed,
+            instances_failed=cursor.failed,
+            instances_total=plan.total,
+            bytes=cursor.bytes,
+            step="Rewriting",
+        )
+    )
+
+
+def deletion_news(total: int, cursor: RewritingCursor) -> dict[str, Any]:
+    """Return the progress of a job that deletes so many of its sources."""
+    return progress_content(
+        Progress(instances_done=cursor.deleted, instances_total=total, bytes=cursor.bytes, step="Deleting")
+    )
+
+
+def failures_of(outcomes: Iterable[Outcome]) -> dict[str, Any]:
+    """Return what tells of the sources that failed; the engine joins it to what was told before."""
+    errors = [(outcome.source.instance, outcome.error) for outcome in outcomes if outcome.error is not None]
+    return failures_content(
+        FailedInstance(id, ": ".join(filter(None, (error.code.description, error.details))))
+        for id, error in errors
+    )
+
+
+def refuse_failures(context: StepContext[Any], outcomes: Sequence[Outcome], *, done: int, total: int) -> None:
+    """Raise the first error, if there is one, and show which sources failed; `done` of `total` units are."""
+    error = next((outcome.error for outcome in outcomes if outcome.error is not None), None)
+    if error is not None:
+        context.report(done, total, failures_of(outcomes))
+        raise error
 
 
 async def delete_all(removal: Removal, instances: Sequence[str]) -> None:

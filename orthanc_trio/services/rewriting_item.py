@@ -41,6 +41,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     """Whether the pixels show who the patient is, as the source itself says."""
     is_transcoded: bool = True
     """False if that was asked for and cannot be done."""
+    size: int = 0
+    """The bytes of the source."""
 
 
 class MemoryBlob:
@@ -89,6 +91,7 @@ class Item:
             error=self.error,
             is_burned_in=self.is_burned_in,
             is_transcoded=self.is_transcoded,
+            size=self.source.file.uncompressed_size,
         )
 
 

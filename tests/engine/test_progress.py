@@ -114,6 +114,24 @@ async def test_a_job_that_starts_over_has_no_negative_rate() -> None:
     assert record.content["Progress"]["BytesPerSecond"] == 0
 
 
+async def test_a_resubmitted_job_tells_of_its_own_run() -> None:
+    runs: list[str] = []
+
+    async def step(context: Context, position: int) -> AnyOutcome:
+        await trio.lowlevel.checkpoint()
+        runs.append(context.job_id)
+        if len(runs) == 1:
+            context.report(1, 9, news(1, 100, FailedInstance("a", "refused")))
+            raise UnknownResource
+        return Done()
+
+    async with running_engine(CountKind(step)) as rig:
+        record = await rig.engine.submit("Count", CountArgs())
+        assert "FailedInstances" in (await rig.engine.wait(record.id)).content
+        await rig.engine.resubmit(record.id)
+        assert (await rig.engine.wait(record.id)).content == {"Label": ""}
+
+
 async def test_failures_join_those_before_and_are_bounded() -> None:
     async def step(context: Context, position: int) -> None:
         await trio.lowlevel.checkpoint()

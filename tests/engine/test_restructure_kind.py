@@ -17,7 +17,7 @@ from orthanc_trio.kinds import KindServices, discover, rewriting_step
 from orthanc_trio.kinds.restructure import MERGE, SPLIT, MergeArgs, SplitArgs
 from orthanc_trio.kinds.restructure_args import RestructureCursor
 from orthanc_trio.model.errors import OrthancError, UnknownResource
-from orthanc_trio.model.job import Done
+from orthanc_trio.model.job import Continue, Done
 from orthanc_trio.model.resource import Facts, ResourceLevel
 from orthanc_trio.services.rewriting import RewritingOptions, RewritingServices
 from orthanc_trio.services.switches import Switches
@@ -45,9 +45,10 @@ class Context:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.saved: list[RestructureCursor] = []
+        self.shown: dict[str, Any] = {}
 
     def report(self, done: float, total: float, content: dict[str, Any] | None = None) -> None:
-        pass
+        self.shown |= content or {}
 
     async def checkpoint(self, cursor: RestructureCursor) -> None:
         await trio.lowlevel.checkpoint()
@@ -228,9 +229,11 @@ async def test_failure_of_one_source_keeps_all(tmp_path: Path) -> None:
     async with open_studies(tmp_path) as studies:
         args = await studies.merge()
         sources = {facts.id for facts in await studies.of(INSTANCE)}
-        await studies.damage(args)
+        damaged = await studies.damage(args)
         with pytest.raises(OrthancError):
             await run(studies, MERGE, args)
+        [failed] = studies.context.shown["FailedInstances"]
+        assert failed == {"ID": damaged, "Error": "Inexistent file"}
         await studies.kinds[MERGE].discard(studies.context, args)
         assert sources <= {facts.id for facts in await studies.of(INSTANCE)}
 
@@ -265,9 +268,27 @@ async def test_permissive_job_leaves_what_fails_where_it_was(tmp_path: Path) -> 
         damaged = await studies.damage(args)
         content, _ = await run(studies, MERGE, args)
         assert (content["FailedInstancesCount"], content["InstancesCount"]) == (1, COUNT)
+        assert [failed["ID"] for failed in content["FailedInstances"]] == [damaged]
         left = await studies.study(study_uid(2))
         rows = await studies.services.index.read(lambda tx: tx.descendants(left.id, INSTANCE))
         assert rows == [damaged]
+
+
+async def test_a_job_counts_what_is_there_when_it_begins(tmp_path: Path) -> None:
+    async with open_studies(tmp_path) as studies:
+        args = await studies.merge()
+        content = dict(await studies.kinds[MERGE].check(args))  # type: ignore[arg-type]  # as above
+        assert content["InstancesCount"] == COUNT
+        source = await studies.study(study_uid(2))
+        rows = await studies.services.index.read(lambda tx: tx.descendants(source.id, INSTANCE))
+        await studies.services.removal.delete(INSTANCE, rows[0])
+        plan = await studies.kinds[MERGE].plan(studies.context, args)
+        cursor = studies.kinds[MERGE].start(plan)
+        outcome = await studies.kinds[MERGE].step(studies.context, args, plan, cursor)
+        assert isinstance(outcome, Continue)
+        assert outcome.content is not None
+        assert outcome.content["InstancesCount"] == COUNT - 1
+        assert outcome.content["Progress"]["Bytes"] > 0
 
 
 async def test_what_vanishes_before_the_job_begins_is_refused(tmp_path: Path) -> None:

@@ -96,6 +96,15 @@ def test_the_old_progress_is_shown_until_a_resubmitted_job_starts() -> None:
     assert moved(record, Move.START, LATER).progress == 0.0
 
 
+def test_what_a_run_told_is_shown_until_the_job_starts_anew() -> None:
+    told = {"Description": "x", "Progress": {"Bytes": 3}, "FailedInstances": [{"ID": "a", "Error": "b"}]}
+    record = moved(make_record(state=JobState.FAILURE, content=told), Move.RESUBMIT, LATER)
+    assert record.content == told
+    assert moved(record, Move.START, LATER).content == {"Description": "x"}
+    resumed = make_record(cursor=Raw(b"3"), content=told)
+    assert moved(resumed, Move.START, LATER).content == told
+
+
 def test_progress_is_kept_when_a_paused_job_starts_again() -> None:
     record = make_record(cursor=Raw(b"3"), done=3.0, total=4.0)
     assert moved(record, Move.START, LATER).progress == 0.75
