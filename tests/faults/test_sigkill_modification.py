@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.dicom import make_series
-from tests.support.server import Server, running_server, stored_files
+from tests.support.server import Server, check_files_follow, running_server
 
 ROUNDS = 6
 INSTANCES = 100
@@ -47,7 +47,7 @@ def test_a_killed_anonymisation_makes_each_instance_once(tmp_path: Path, atomic:
         sources = Counter(one["AnonymizedFrom"] for one in made)
         assert len(sources) == INSTANCES
         assert set(sources.values()) == {ROUNDS}
-        assert stored_files(server) == {one["FileUuid"] for one in server.get("/instances?expand").json()}
+        check_files_follow(server)
         assert not list((server.storage / "jobs").iterdir())
 
 

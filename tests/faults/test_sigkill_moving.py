@@ -2,14 +2,13 @@
 
 import random
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.dicom import make_series
-from tests.support.server import Server, running_server, stored_files
+from tests.support.server import Server, check_files_follow, running_server
 
 ROUNDS = 3
 SEED = 20261126
@@ -43,15 +42,6 @@ def check_all_is_there(server: Server, studies: int) -> None:
     assert (statistics["CountInstances"], statistics["CountStudies"]) == (COUNT, studies)
     numbers = [tags["InstanceNumber"] for tags in instance_tags(server)]
     assert sorted(numbers, key=int) == sorted([str(n + 1) for n in range(COUNT // 2)] * 2, key=int)
-
-
-def check_files_follow(server: Server) -> None:
-    """Files of deleted instances are removed in the background."""
-    rows = {instance["FileUuid"] for instance in server.get("/instances?expand").json()}
-    deadline = time.monotonic() + 10
-    while stored_files(server) != rows and time.monotonic() < deadline:
-        threading.Event().wait(0.05)
-    assert stored_files(server) == rows
 
 
 def instance_tags(server: Server) -> list[dict[str, str]]:

@@ -149,3 +149,10 @@ def stored_files(server: Server) -> set[str]:
         for name in names
         if len(name) == 36 and Path(root).name != "jobs"
     }
+
+
+def check_files_follow(server: Server) -> None:
+    """Each file has its row, soon: those of deleted or repeated instances are removed in the background."""
+    rows = {instance["FileUuid"] for instance in server.get("/instances?expand").json()}
+    server.wait_until(lambda: stored_files(server) <= rows)
+    assert stored_files(server) == rows
