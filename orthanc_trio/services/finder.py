@@ -4,7 +4,7 @@ What the index holds is searched there. A search by computed tags, or by tags of
 resources that meet the other conditions, one after the other.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -14,10 +14,10 @@ from ..dicom.dictionary import tag_text
 from ..dicom.main_tags import IndexedTags, places
 from ..dicom.match import Criterion, Equal, Like, OneOf, criterion_of, fold, folded, longest_text, matches
 from ..index.index import Index
-from ..index.query import Condition, FindRequest, TagKey
+from ..index.query import Condition, FindRequest, Key, MetadataKey, TagKey
 from ..index.transaction import ReadTransaction
 from ..model.errors import BadRequest
-from ..model.resource import ResourceLevel, ResourceRef
+from ..model.resource import Metadata, ResourceLevel, ResourceRef
 from ..model.tags import MainDicomTags
 from .child_files import ChildFiles
 from .library import Description, Library
@@ -44,22 +44,17 @@ class Search(Struct, frozen=True, kw_only=True):
     is_vain: bool = False
     """Whether nothing can meet it, because of a computed tag of another level."""
     is_quick: bool = False
+    shown_tags: tuple[int, ...] = ()
+    """The tags that are no main tags, and that answers show therefore."""
 
     @property
     def is_of_index(self) -> bool:
         """Whether the index decides alone."""
         return not (self.computed or self.from_files)
 
-    @property
-    def shown_tags(self) -> Iterator[int]:
-        """The tags that were looked for outside the index, and that answers show therefore."""
-        yield from (int(tag[:4] + tag[5:], 16) for tag, _ in self.computed)
-        yield from (number for number, _ in self.from_files)
-        if any(condition.key == _MODALITY_BELOW for condition in self.request.conditions):
-            yield int(MODALITIES_IN_STUDY[:4] + MODALITIES_IN_STUDY[5:], 16)
-
 
 _MODALITY_BELOW = TagKey(ResourceLevel.SERIES, MODALITY)
+_IN_METADATA: dict[str, Key] = {"0008,0016": MetadataKey(Metadata.SOP_CLASS_UID)}
 
 
 class FindLimits(Struct, frozen=True):
@@ -102,7 +97,7 @@ class Finder:
 
         Raises ParameterOutOfRange for wildcards where there are none.
         """
-        conditions, computed, from_files = list(request.conditions), [], []
+        conditions, computed, from_files, shown = list(request.conditions), [], [], []
         keys = self._keys[request.level]
         is_vain = False
         for number, text in tags:
@@ -110,14 +105,16 @@ class Finder:
             criterion = criterion_of(text, self._tags.entry(tag).vr, tag)
             if criterion is None:
                 continue
-            known = COMPUTED.get(tag)
+            known, key = COMPUTED.get(tag), keys.get(tag)
+            if not isinstance(key, TagKey):
+                shown.append(number)
             if known is not None:
                 is_vain |= known.level is not request.level
                 if tag == MODALITIES_IN_STUDY:
                     conditions.append(Condition(_MODALITY_BELOW, criterion, is_exact))
                 else:
                     computed.append((tag, criterion))
-            elif (key := keys.get(tag)) is not None:
+            elif key is not None:
                 conditions.append(Condition(key, criterion, is_exact))
             else:
                 from_files.append((number, criterion))
@@ -133,12 +130,13 @@ class Finder:
             is_exact=is_exact,
             is_vain=is_vain,
             is_quick=_is_quick(planned),
+            shown_tags=tuple(shown),
         )
 
     def order_key(self, number: int, level: ResourceLevel) -> TagKey:
         """Return the key to order by a tag. Raises BadRequest for one that is no main tag."""
         key = self._keys[level].get(tag_text(number))
-        if key is None or key.level > level:
+        if not isinstance(key, TagKey) or key.level > level:
             raise BadRequest(
                 f"Cannot order by a tag that is no main DICOM tag of the level or above: {tag_text(number)}"
             )
@@ -223,10 +221,11 @@ class Finder:
         return await self._library.describe_all(sorted(await self._index.read(move)))
 
 
-def _keys(table: MainDicomTags, level: ResourceLevel) -> dict[str, TagKey]:
+def _keys(table: MainDicomTags, level: ResourceLevel) -> dict[str, Key]:
     """Return where the index has tags for a search at a level: there, else above, else below."""
     below = {row.tag: low for low in reversed(ResourceLevel) if low > level for row in table[low]}
-    return {tag: TagKey(place, tag) for tag, place in (below | places(table, level)).items()}
+    keys = _IN_METADATA if level is ResourceLevel.INSTANCE else {}
+    return keys | {tag: TagKey(place, tag) for tag, place in (below | places(table, level)).items()}
 
 
 def _moved(tx: ReadTransaction, id: str, level: ResourceLevel) -> list[str]:

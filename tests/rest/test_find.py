@@ -10,6 +10,7 @@ import pytest
 from tests.support.dicom import make_instance
 from tests.support.server import Reply, Server, running_server
 
+CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 EXTRA = {"Patient": ["PatientComments"], "Study": ["0008,1048"], "Instance": ["Rows"]}
 
 
@@ -51,6 +52,14 @@ def test_pages_join_to_the_whole(server: Server) -> None:
 def test_a_tag_of_a_lower_level_is_looked_for_in_all_descendants(server: Server) -> None:
     assert find(server, "Patient", {"Modality": "CT"}) == find(server, "Patient")
     assert find(server, query={"ModalitiesInStudy": "?T"}) == find(server)
+
+
+def test_an_answer_shows_what_was_looked_for_unless_that_is_a_main_tag(server: Server) -> None:
+    series = find(server, "Series", {"Modality": "CT", "PatientName": "*"}, ResponseContent=[])
+    assert [set(each) for each in series] == [{"ID", "Type"}] * 3
+    query = {"SOPClassUID": CT_IMAGE, "Columns": "8", "ModalitiesInStudy": "CT"}
+    studies = find(server, query=query, ResponseContent=[])
+    assert [each["RequestedTags"] for each in studies] == [{**query, "ModalitiesInStudy": "CT\\MR"}] * 3
 
 
 def test_labels_constrain_and_none_without_labels_means_unlabelled(server: Server) -> None:
@@ -135,6 +144,11 @@ def test_files_are_not_read_if_that_is_not_allowed(tmp_path: Path) -> None:
         assert find(server, query={"Rows": "8"}) == []
         [study] = find(server, Expand=True, RequestedTags=["Rows", "PatientID"])
         assert study["RequestedTags"] == {"PatientID": "P1"}
+        assert find(server, query={"Rows": "8"}) == []
+        # The class of an instance is known without its file.
+        [instance] = find(server, "Instance", {"SOPClassUID": CT_IMAGE}, Expand=True)
+        assert instance["RequestedTags"] == {"SOPClassUID": CT_IMAGE}
+        assert find(server, "Instance", {"SOPClassUID": f"{CT_IMAGE}.1"}) == []
 
 
 def test_limits_of_the_configuration_hold(tmp_path: Path) -> None:
