@@ -201,6 +201,14 @@ class MemoryReadTransaction:
         """Return the saved plan of a job."""
         return self._state.plans.get(job_id)
 
+    def load_output(self, file: str) -> bytes | None:
+        """Return a saved output of a job."""
+        return self._state.outputs.get(file)
+
+    def output_files(self) -> list[str]:
+        """Return the names of all saved outputs."""
+        return list(self._state.outputs)
+
     def get_property(self, name: str) -> str | None:
         """Return a property of the whole index."""
         return self._state.properties.get(name)

@@ -216,6 +216,13 @@ class MemoryTransaction(MemoryReadTransaction):
         else:
             self._state.put(self._state.plans, job_id, plan)
 
+    def save_output(self, file: str, data: bytes | None) -> None:
+        """Save or drop a small file that a job leaves."""
+        if data is None:
+            self._state.drop(self._state.outputs, file)
+        else:
+            self._state.put(self._state.outputs, file, data)
+
     def set_property(self, name: str, value: str) -> None:
         """Set a property of the whole index."""
         self._state.put(self._state.properties, name, value)

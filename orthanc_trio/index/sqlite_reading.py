@@ -263,6 +263,15 @@ class SqliteReadTransaction:
         found = self._sql.one("SELECT plan FROM plans WHERE job_id = ?", (job_id,))
         return found[0] if found else None
 
+    def load_output(self, file: str) -> bytes | None:
+        """Return a saved output of a job."""
+        found = self._sql.one("SELECT data FROM outputs WHERE file = ?", (file,))
+        return found[0] if found else None
+
+    def output_files(self) -> list[str]:
+        """Return the names of all saved outputs."""
+        return self._sql.column("SELECT file FROM outputs")
+
     def get_property(self, name: str) -> str | None:
         """Return a property of the whole index."""
         found = self._sql.one("SELECT value FROM properties WHERE name = ?", (name,))

@@ -15,8 +15,10 @@ APPLICATION_ID = 0x4F747254  # "OtrT"
 
 def migrations() -> dict[int, str]:
     """Return the SQL of each migration by its number, in ascending order."""
-    files = (resources.files(__package__) / "sql").iterdir()
-    found = {int(file.name[:4]): file.read_text("utf-8") for file in files if file.name.endswith(".sql")}
+    folder = resources.files(__package__) / "sql"
+    files = [file for file in folder.iterdir() if file.name.endswith(".sql")]
+    found = {int(file.name[:4]): file.read_text("utf-8") for file in files}
+    assert len(found) == len(files), "two migrations with the same number"
     return dict(sorted(found.items()))
 
 

@@ -282,6 +282,13 @@ class SqliteTransaction(SqliteReadTransaction):
                 (job_id, plan),
             )
 
+    def save_output(self, file: str, data: bytes | None) -> None:
+        """Save or drop a small file that a job leaves."""
+        if data is None:
+            self._sql.run("DELETE FROM outputs WHERE file = ?", (file,))
+        else:
+            self._sql.run("INSERT OR REPLACE INTO outputs (file, data) VALUES (?, ?)", (file, data))
+
     def set_property(self, name: str, value: str) -> None:
         """Set a property of the whole index."""
         self._sql.run(

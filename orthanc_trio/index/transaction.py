@@ -205,6 +205,14 @@ class ReadTransaction(Protocol):
         """Return the saved plan of a job."""
         ...
 
+    def load_output(self, file: str) -> bytes | None:
+        """Return a saved output of a job."""
+        ...
+
+    def output_files(self) -> list[str]:
+        """Return the names of all saved outputs, in no order."""
+        ...
+
     def get_property(self, name: str) -> str | None:
         """Return a property of the whole index."""
         ...
@@ -298,6 +306,10 @@ class Transaction(ReadTransaction, Protocol):
 
     def save_plan(self, job_id: str, plan: bytes | None) -> None:
         """Save or (None) drop the plan of a job; a row of its own, so that records stay small."""
+        ...
+
+    def save_output(self, file: str, data: bytes | None) -> None:
+        """Save or (None) drop a small file that a job leaves."""
         ...
 
     def set_property(self, name: str, value: str) -> None:

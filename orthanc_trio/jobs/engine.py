@@ -8,7 +8,6 @@ import logging
 from collections.abc import Callable, Iterable, Set
 from datetime import datetime
 from enum import Enum
-from functools import partial
 from typing import Final
 from uuid import uuid4
 
@@ -166,11 +165,10 @@ class JobsEngine(JobsControl):
         """Admit a job that may be done at once if no other one has a better right to a slot."""
         ledger, slots = self._ledger, self.slots
         if sink is not None or not slots.available_tokens or not ledger.registry.reserve(record):
-            return await ledger.admit_looked_up(Submission(record, look, None), sink)
+            return await ledger.admit_looked_up(Submission(record, look, has_turn=False), sink)
         slots.acquire_on_behalf_of_nowait(record.id)
         try:
-            output_path = partial(ledger.outputs.path, record.id)
-            return await ledger.admit_looked_up(Submission(record, look, output_path), None)
+            return await ledger.admit_looked_up(Submission(record, look, has_turn=True), None)
         finally:
             slots.release_on_behalf_of(record.id)
             ledger.registry.release(record)

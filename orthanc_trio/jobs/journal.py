@@ -59,18 +59,40 @@ def decode_record(data: bytes) -> JobRecord:
     )
 
 
-class JobsStore(Protocol):
-    """Where records and plans are kept. Each call returns when its effect is durable."""
+class NewJob(Struct, frozen=True):
+    """What is saved of a new job. Of one that has ended already also its outputs, by file."""
 
-    async def save(self, records: Mapping[str, bytes], removed: Sequence[str]) -> None:
-        """Insert or replace `records` by id, and drop `removed` with their plans: all or nothing."""
+    record: bytes
+    outputs: Mapping[str, bytes]
+
+
+class JobsStore(Protocol):
+    """Where records, plans and small outputs are kept. Each call returns when its effect is durable."""
+
+    async def save(
+        self, records: Mapping[str, bytes], removed: Sequence[str], dropped_outputs: Sequence[str]
+    ) -> None:
+        """Insert or replace `records` by id, drop `removed` with their plans, and drop outputs.
+
+        All or nothing.
+        """
         ...
 
-    async def insert(self, job_id: str, record_of: Callable[[Any], bytes]) -> None:
-        """Save the record of a new job that `record_of` makes of a view of what the store holds.
+    async def insert(
+        self, job_id: str, make: Callable[[Any], NewJob], dropped_outputs: Sequence[str]
+    ) -> None:
+        """Save a new job that `make` makes of a view of what the store holds, and drop outputs.
 
-        Raises what `record_of` raises; then nothing is saved.
+        Raises what `make` raises; then nothing is changed.
         """
+        ...
+
+    async def load_output(self, file: str) -> bytes | None:
+        """Return a saved output."""
+        ...
+
+    async def output_files(self) -> list[str]:
+        """Return the names of all saved outputs, in no order."""
         ...
 
     async def look(self, function: Callable[[Any], T]) -> T:
@@ -104,10 +126,30 @@ class UnsavedStore:
     def __init__(self, earlier: JobsStore) -> None:
         self._earlier = earlier
         self._plans: dict[str, bytes | None] = {}
+        self._outputs: dict[str, bytes] = {}
 
-    async def insert(self, job_id: str, record_of: Callable[[Any], bytes]) -> None:  # noqa: ARG002
-        """Make the record and write nothing."""
-        await self._earlier.look(record_of)
+    async def insert(
+        self,
+        job_id: str,  # noqa: ARG002
+        make: Callable[[Any], NewJob],
+        dropped_outputs: Sequence[str],
+    ) -> None:
+        """Make the job and write nothing; its outputs are kept in memory."""
+        new = await self._earlier.look(make)
+        self._outputs |= new.outputs
+        self._drop_outputs(dropped_outputs)
+
+    async def load_output(self, file: str) -> bytes | None:
+        """Return an output of this or an earlier run."""
+        return self._outputs[file] if file in self._outputs else await self._earlier.load_output(file)
+
+    async def output_files(self) -> list[str]:
+        """Return what an earlier run saved."""
+        return await self._earlier.output_files()
+
+    def _drop_outputs(self, files: Iterable[str]) -> None:
+        for file in files:
+            self._outputs.pop(file, None)
 
     async def look(self, function: Callable[[Any], T]) -> T:
         """Run a function of a view of what the store holds."""
@@ -120,10 +162,16 @@ class UnsavedStore:
         """Return what an earlier run saved."""
         return await self._earlier.load_holds()
 
-    async def save(self, records: Mapping[str, bytes], removed: Sequence[str]) -> None:  # noqa: ARG002
+    async def save(
+        self,
+        records: Mapping[str, bytes],  # noqa: ARG002
+        removed: Sequence[str],
+        dropped_outputs: Sequence[str],
+    ) -> None:
         """Write nothing."""
         for job_id in removed:
             self._plans.pop(job_id, None)
+        self._drop_outputs(dropped_outputs)
 
     async def load(self) -> list[bytes]:
         """Return what an earlier run saved."""
@@ -149,6 +197,10 @@ class Journal:
         self._has_work = trio.Event()
         self._fleeting_plans: dict[str, bytes] = {}
         """Those of jobs that are never saved."""
+        self._fleeting_outputs: dict[str, bytes] = {}
+        """Those too."""
+        self._dropped_outputs: list[str] = []
+        """Saved outputs that go with the next save, whatever it is."""
         self._perhaps_planned: set[str] = set()
         """Restored jobs without a cursor: the crash may have come between the plan and its first cursor."""
 
@@ -168,13 +220,53 @@ class Journal:
             await self._write_through(record.id)
 
     async def insert(self, submission: Submission) -> None:
-        """Return when a new job is durable. Raises what its look and the store raise."""
-        if submission.record.is_durable:
-            await self._store.insert(
-                submission.record.id, lambda view: encode_record(submission.record_of(view))
-            )
-        else:
+        """Return when a new job is durable. Raises what its look and the store raise.
+
+        After an error or a cancel it is noted that there is no such job.
+        """
+        is_saved = False
+        try:
+            await self._insert(submission)
+            is_saved = True
+        finally:
+            if not is_saved:  # it may be saved all the same
+                self.forget(submission.pending)
+                self.drop_outputs(submission.outputs)
+
+    async def _insert(self, submission: Submission) -> None:
+        if not submission.record.is_durable:
             await self._store.look(submission.record_of)
+            self._fleeting_outputs |= submission.outputs
+            return
+
+        def make(view: Any) -> NewJob:
+            return NewJob(encode_record(submission.record_of(view)), submission.outputs)
+
+        dropped, self._dropped_outputs = self._dropped_outputs, []
+        is_saved = False
+        try:
+            await self._store.insert(submission.record.id, make, dropped)
+            is_saved = True
+        finally:
+            if not is_saved:
+                self.drop_outputs(dropped)
+
+    async def load_output(self, file: str) -> bytes | None:
+        """Return a saved output. Raises what the store raises."""
+        if file in self._fleeting_outputs:
+            return self._fleeting_outputs[file]
+        return await self._store.load_output(file)
+
+    async def output_files(self) -> list[str]:
+        """Return the names of the outputs that an earlier process saved."""
+        return await self._store.output_files()
+
+    def drop_outputs(self, files: Iterable[str]) -> None:
+        """Remove saved outputs soon, with the next save."""
+        for file in files:
+            if self._fleeting_outputs.pop(file, None) is None:
+                self._dropped_outputs.append(file)
+                self._has_work.set()
 
     def forget(self, record: JobRecord) -> None:
         """Remove a job and its plan soon."""
@@ -245,7 +337,7 @@ class Journal:
             except OrthancError as exc:
                 _logger.warning("Jobs cannot be saved now (%s); trying again", exc.code.description)
                 await trio.sleep(RETRY_DELAY_S)
-            if self._unsaved:
+            if self._unsaved or self._dropped_outputs:
                 self._has_work.set()
 
     async def flush(self) -> None:
@@ -262,7 +354,8 @@ class Journal:
 
     async def _write(self, ids: Iterable[str]) -> None:
         batch = {job_id: self._unsaved.pop(job_id) for job_id in tuple(ids) if job_id in self._unsaved}
-        if not batch:
+        dropped, self._dropped_outputs = self._dropped_outputs, []
+        if not batch and not dropped:
             return
         flight = trio.Event()
         self._in_flight.update(dict.fromkeys(batch, flight))
@@ -271,7 +364,8 @@ class Journal:
             records = {
                 job_id: encode_record(record) for job_id, record in batch.items() if record is not None
             }
-            await self._store.save(records, [job_id for job_id in batch if job_id not in records])
+            removed = [job_id for job_id in batch if job_id not in records]
+            await self._store.save(records, removed, dropped)
             is_saved = True
         finally:
             for job_id in batch:
@@ -279,4 +373,5 @@ class Journal:
             flight.set()
             if not is_saved:
                 self._unsaved = batch | self._unsaved
+                self._dropped_outputs += dropped
                 self._has_work.set()

@@ -12,7 +12,7 @@ import trio
 from msgspec import Struct
 
 from ..extent import Chunk
-from ..model.job import Continue, Done, RetryAfter
+from ..model.job import Continue, Done, DoneWhole, RetryAfter
 
 ArgsT = TypeVar("ArgsT", bound=Struct)
 PlanT = TypeVar("PlanT", bound=Struct)
@@ -31,10 +31,11 @@ class Look(Protocol):
         """
         ...
 
-    def do_whole(self, output_path: Callable[[str], Path]) -> Done | None:
+    def do_whole(self) -> DoneWhole | None:
         """Do the whole job, after `content`, if it is so small that its steps would cost more; None if not.
 
-        Safe to repeat: after an error of any sort the job is run as any other.
+        Safe to repeat: after an error of any sort the job is run as any other. What it leaves is in the
+        result, and saved in one commit with the record.
         """
         ...
 

@@ -4,8 +4,7 @@ A change of state is saved first and told (`settle`) afterwards.
 """
 
 import logging
-from collections.abc import Callable, Container, Iterable, Iterator, Set
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Iterable, Set
 from datetime import datetime
 from typing import Final
 
@@ -69,6 +68,7 @@ class Ledger:
         self.registry = registry
         self.journal = journal
         self.outputs = outputs
+        outputs.saved = journal
         self.now = now
         self._publish = publish
         self._waiters: dict[str, set[_Waiter]] = {}
@@ -90,17 +90,8 @@ class Ledger:
         self.registry.hold_lanes(await self.journal.load_holds())
         delayed = self.registry.restore(records, self.now())
         self._trim()
-        gone, unmade = await self.outputs.restore(self.registry.records())
-        for file in unmade:
-            self._repeat(self.registry.get(job_of(file)))
-        self._without_outputs(gone - unmade)
+        self._without_outputs(await self.outputs.restore(self.registry.records()))
         return delayed
-
-    def _repeat(self, record: JobRecord) -> None:
-        record = moved(record, Move.REPEAT, self.now())
-        self.registry.put(record)
-        self.registry.enqueue(record)
-        self.journal.note(record)
 
     async def start_empty(self) -> None:
         """Forget the jobs that an earlier process saved."""
@@ -111,8 +102,13 @@ class Ledger:
 
     async def admit(self, record: JobRecord, sink: trio.abc.SendChannel[Chunk] | None) -> None:
         """Save a new job and tell of it. On an error or a cancel there is no job."""
-        with self._no_job_unless_saved(record):
+        is_saved = False
+        try:
             await self.journal.save(record)
+            is_saved = True
+        finally:
+            if not is_saved:
+                self.journal.forget(record)  # the save may have happened all the same
         if sink is not None:
             self._sinks[record.id] = sink
         self.settle(record)
@@ -124,27 +120,15 @@ class Ledger:
 
         On an error or a cancel there is no job. Raises what the look and the store raise.
         """
-        with self._no_job_unless_saved(submission.record):
-            await self.journal.insert(submission)
+        await self.journal.insert(submission)
         if sink is not None:
             self._sinks[submission.record.id] = sink
         if submission.is_done:
             self.registry.put(submission.pending)
             self._publish(JobEvent(submission.pending))
             self._publish(JobEvent(moved(submission.pending, Move.START, submission.pending.created)))
-        self.settle(submission.record)
+        self.settle(submission.record, submission.outputs)
         return submission.record
-
-    @contextmanager
-    def _no_job_unless_saved(self, record: JobRecord) -> Iterator[None]:
-        is_saved = False
-        try:
-            yield
-            is_saved = True
-        finally:
-            if not is_saved:
-                self.journal.forget(record)  # the save may have happened all the same
-                self.outputs.doom_all(record)
 
     def begin(self, types: Set[str] | None = None) -> JobRecord | None:
         """Move the best job that waits, of these types (None: any), to Running and tell of it; or None.
@@ -162,14 +146,14 @@ class Ledger:
         self._stirred.add(record.id)
         self._has_news.set()
 
-    def settle(self, record: JobRecord) -> None:
-        """Make a change of state true and tell everybody. It is saved already."""
+    def settle(self, record: JobRecord, saved_outputs: Iterable[str] = ()) -> None:
+        """Make a change of state true and tell everybody. It is saved already, with some of its outputs."""
         self.registry.put(record)
         if record.state is JobState.PENDING:
             self.registry.enqueue(record)
         self._publish(JobEvent(record))
         if record.state.is_completed:
-            self._complete(record)
+            self._complete(record, saved_outputs)
 
     def forget(self, record: JobRecord) -> None:
         """Remove what a job leaves besides its record, which left the registry, and tell of it."""
@@ -259,9 +243,9 @@ class Ledger:
         await self.outputs.drain()
         await self.journal.flush()
 
-    def _complete(self, record: JobRecord) -> None:
+    def _complete(self, record: JobRecord, saved_outputs: Iterable[str]) -> None:
         if record.outputs:
-            self._without_outputs(self.outputs.keep(record))
+            self._without_outputs(self.outputs.keep(record, saved_outputs))
         else:
             self.outputs.doom_all(record)
         self._trim()
@@ -279,13 +263,15 @@ class Ledger:
             self.forget(record)
 
     def _without_outputs(self, files: Iterable[str]) -> None:
-        """Take files that are gone off the records."""
+        """Take files that are gone off the records.
+
+        The saved ones may go on to name them: that they are gone is seen at the next start, too.
+        """
         for file in files:
             record = self.registry.get(job_of(file))
             outputs = tuple(output for output in record.outputs if output.file != file)
             record = replace(record, outputs=outputs)
             self.registry.put(record)
-            self.journal.note(record)
             self._publish(JobEvent(record))
 
     def _dismiss(self, job_id: str, waiter: _Waiter) -> None:

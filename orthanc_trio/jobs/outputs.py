@@ -1,23 +1,24 @@
 """The files that jobs leave, such as archives: their names, their limits, their removal.
 
-A file is named by its job (the first 36 characters) and its key. No event depends on a removal, so
-`doom` only notes it; one task removes.
+A file is named by its job (the first 36 characters) and its key. Most lie in a folder; the small ones of jobs
+that were done at once are saved with the records. No event depends on a removal, so `doom` only notes it; one
+task removes.
 """
 
 import logging
 import os
-import zlib
+import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import trio
 
 from ..model.errors import CannotWriteFile
-from ..model.job import JobOutput, JobRecord
+from ..model.job import JobRecord
 from .shelf import OutputLimits, Shelf
 
 T = TypeVar("T")
@@ -27,6 +28,27 @@ _REMOVAL_DELAY_S: Final = 0.05
 """Small jobs that follow each other have their files removed together."""
 
 _logger = logging.getLogger(__name__)
+
+
+class SavedOutputs(Protocol):
+    """The files that are saved with the records of their jobs."""
+
+    async def output_files(self) -> list[str]:
+        """Return the names of all that are saved."""
+        ...
+
+    async def load_output(self, file: str) -> bytes | None:
+        """Return the content of a file."""
+        ...
+
+    def drop_outputs(self, files: Iterable[str]) -> None:
+        """Remove files soon."""
+        ...
+
+
+def file_of(job_id: str, key: str) -> str:
+    """Return the name of an output."""
+    return f"{job_id}.{key}"
 
 
 def job_of(file: str) -> str:
@@ -39,10 +61,13 @@ def _last_use(record: JobRecord, uses: Mapping[str, float]) -> float:
 
 
 class Outputs:
-    """The folder of outputs. Of the finished ones as many are kept as the limits allow. `run` must run.
+    """All outputs. Of the finished ones as many are kept as the limits allow. `run` must run.
 
-    `max_bytes` and `max_age_s` are no limits if they are 0; see `shelf` for the rules.
+    `max_bytes` and `max_age_s` are no limits if they are 0; see `shelf` for the rules. `saved` is to be set
+    before all else.
     """
+
+    saved: SavedOutputs
 
     def __init__(self, folder: Path, *, max_files: int, max_bytes: int = 0, max_age_s: float = 0) -> None:
         self._folder = folder
@@ -51,29 +76,28 @@ class Outputs:
         self._begun: dict[str, set[str]] = {}
         """Files that steps were given, by job; they are removed if the job does not finish them."""
         self._doomed: list[str] = []
-        self._unflushed: set[str] = set()
-        """Finished files that are perhaps not on the disk."""
+        self._in_store: set[str] = set()
+        """Those of the finished files that are saved with the records."""
         self._has_work = trio.Event()
         self._has_finished = trio.Event()
         self._limiter = trio.CapacityLimiter(1)
 
     def path(self, job_id: str, key: str) -> Path:
         """Return the file of an output that a step is about to write."""
-        file = f"{job_id}.{key}"
+        file = file_of(job_id, key)
         self._begun.setdefault(job_id, set()).add(file)
         return self._folder / file
 
-    def keep(self, record: JobRecord) -> list[str]:
+    def keep(self, record: JobRecord, saved: Iterable[str] = ()) -> list[str]:
         """Take over the outputs of a job that succeeded, and doom what else it has begun.
 
-        Returns the files that had to make place and are doomed too.
+        Those of `saved` are saved with the record. Returns the files that had to make place and are doomed
+        too.
         """
+        self._in_store.update(saved)
         files = {output.file for output in record.outputs}
         self.doom(self._begun.pop(record.id, set()).difference(files))
         self._put(record)
-        self._unflushed.update(output.file for output in record.outputs if output.crc32 is not None)
-        if self._unflushed:
-            self._has_work.set()
         if self._kept.next_expiry() is not None:
             self._has_finished.set()
         return self._evict()
@@ -97,7 +121,11 @@ class Outputs:
         """Remove files soon. Those that do not exist are passed over."""
         for file in files:
             self._kept.discard(file)
-            self._doomed.append(file)
+            if file in self._in_store:
+                self._in_store.discard(file)
+                self.saved.drop_outputs((file,))
+            else:
+                self._doomed.append(file)
         if self._doomed:
             self._has_work.set()
 
@@ -113,21 +141,28 @@ class Outputs:
             await self._in_thread(partial(self._unlink, files))
 
     async def open(self, file: str) -> int | None:
-        """Open a finished file for reading; None if it is not there. The caller closes the descriptor."""
+        """Open a finished file for reading; None if it is not there. The caller closes the descriptor.
+
+        Raises what the store raises.
+        """
         if file not in self._kept:
             return None
         self._kept.touch(file)
-        return await self._in_thread(partial(self._open, file))
+        if file not in self._in_store:
+            return await self._in_thread(partial(self._open, file))
+        data = await self.saved.load_output(file)
+        return None if data is None else await self._in_thread(partial(_nameless_file, data))
 
-    async def restore(self, records: Iterable[JobRecord]) -> tuple[set[str], set[str]]:
-        """Take over the folder of an earlier process; the folder is made if it is not there.
+    async def restore(self, records: Iterable[JobRecord]) -> set[str]:
+        """Take over what an earlier process left; the folder is made if it is not there.
 
         Dooms what belongs to no job that can go on or has finished it. Returns the files that records name
-        and that are not there any more, and those of them that would be kept but never came to the disk.
+        and that are not there any more. Of those that are saved with the records the last use is forgotten.
         Raises CannotWriteFile.
         """
         uses = await self._in_thread(self._list)
-        present = set(uses)
+        self._in_store.update(await self.saved.output_files())
+        present = uses.keys() | self._in_store
         unfinished: set[str] = set()
         finished: list[JobRecord] = []
         for record in records:
@@ -137,14 +172,6 @@ class Outputs:
                 finished.append(record)
         finished.sort(key=lambda record: _last_use(record, uses))
         named = [output.file for record in finished for output in record.outputs]
-        latest = [
-            output
-            for record in finished[max(len(finished) - self._max_files, 0) :]
-            for output in record.outputs
-        ]
-        unmade = await self._in_thread(partial(self._broken, latest))
-        self.doom(unmade & present)
-        present -= unmade
         for record in finished:
             self._put(record)
         for file in set(named) - present:
@@ -154,10 +181,10 @@ class Outputs:
                 self._begun.setdefault(job_of(file), set()).add(file)
             else:
                 self.doom([file])
-        return set(named) - present | set(self._evict()), unmade
+        return set(named) - present | set(self._evict())
 
     async def run(self) -> None:
-        """Remove what is doomed, and flush what is finished, forever."""
+        """Remove what is doomed, forever."""
         while True:
             await self._has_work.wait()
             self._has_work = trio.Event()
@@ -165,13 +192,10 @@ class Outputs:
             await self.drain()
 
     async def drain(self) -> None:
-        """Remove what is doomed, and flush what is finished and still kept."""
+        """Remove what is doomed."""
         files, self._doomed = self._doomed, []
-        unflushed, self._unflushed = [file for file in self._unflushed if file in self._kept], set()
         if files:
             await self._in_thread(partial(self._unlink, files))
-        if unflushed:
-            await self._in_thread(partial(self._flush, unflushed))
 
     def _put(self, record: JobRecord) -> None:
         for output in record.outputs:
@@ -202,27 +226,6 @@ class Outputs:
             os.utime(descriptor)  # so that the next process knows which one was used last
         return descriptor
 
-    def _broken(self, outputs: Iterable[JobOutput]) -> set[str]:
-        """Return the small files that are not what they were when their jobs ended."""
-        flushed_later = [output for output in outputs if output.crc32 is not None]
-        return {output.file for output in flushed_later if not self._is_whole(output)}
-
-    def _is_whole(self, output: JobOutput) -> bool:
-        try:
-            return zlib.crc32((self._folder / output.file).read_bytes()) == output.crc32
-        except OSError:
-            return False
-
-    def _flush(self, files: Iterable[str]) -> None:
-        try:
-            for file in files:
-                _flush(self._folder / file)
-            _flush(self._folder)
-        except FileNotFoundError:
-            pass  # it was removed meanwhile
-        except OSError as exc:
-            _logger.warning("An output of a job cannot be flushed: %s", exc.strerror)
-
     def _unlink(self, files: Iterable[str]) -> None:
         for file in files:
             try:
@@ -232,9 +235,8 @@ class Outputs:
                 _logger.warning("An output of a job cannot be removed: %s", exc.strerror)
 
 
-def _flush(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+def _nameless_file(data: bytes) -> int:
+    """Return the descriptor of a file that holds `data` and vanishes when it is closed."""
+    with tempfile.TemporaryFile(buffering=0) as file:
+        file.write(data)
+        return os.dup(file.fileno())

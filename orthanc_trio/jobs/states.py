@@ -33,8 +33,6 @@ class Move(Enum):
     CANCEL = "cancel"
     RESUBMIT = "resubmit"
     """A failed job begins anew; one that waits for its retry goes on now."""
-    REPEAT = "repeat"
-    """The output of a success has not survived a failure of the power."""
     INTERRUPT = "interrupt"
     """The process that held the job ends, or has ended."""
 
@@ -61,7 +59,6 @@ TRANSITIONS: Final[dict[tuple[JobState, Move], JobState]] = {
     (JobState.PAUSED, Move.INTERRUPT): JobState.PAUSED,
     (JobState.SUCCESS, Move.PAUSE): JobState.SUCCESS,
     (JobState.SUCCESS, Move.CANCEL): JobState.SUCCESS,
-    (JobState.SUCCESS, Move.REPEAT): JobState.PENDING,
     (JobState.SUCCESS, Move.INTERRUPT): JobState.SUCCESS,
     (JobState.FAILURE, Move.PAUSE): JobState.FAILURE,
     (JobState.FAILURE, Move.CANCEL): JobState.FAILURE,
@@ -112,8 +109,6 @@ def _consequences(record: JobRecord, move: Move, now: datetime) -> dict[str, Any
             return fields
         case Move.CANCEL:
             return {"fault": JobFault(code=ErrorCode.CANCELED_JOB)}
-        case Move.REPEAT:
-            return {"cursor": None, "outputs": ()}
         case Move.RESUBMIT if record.state is JobState.FAILURE:
             return {"cursor": None, "runtime_s": 0.0, "attempt": 1, "last_error": ""}
         case _:

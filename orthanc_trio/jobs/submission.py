@@ -6,15 +6,14 @@ saved with the record in one commit, so a caller is told of a job whose end is d
 
 import logging
 import time
-from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
 
-from ..model.job import Done, JobRecord
+from ..model.job import DoneWhole, JobOutput, JobRecord
 from .kind import Look
+from .outputs import file_of
 from .states import Move, moved
 
 _logger = logging.getLogger(__name__)
@@ -23,17 +22,19 @@ _logger = logging.getLogger(__name__)
 class Submission:
     """Makes the record of a new job. `record_of` is called once, in a thread.
 
-    `output_path` None: the job must wait for its turn.
+    Without `has_turn` the job must wait for its turn.
     """
 
-    def __init__(self, record: JobRecord, look: Look, output_path: Callable[[str], Path] | None) -> None:
+    def __init__(self, record: JobRecord, look: Look, *, has_turn: bool) -> None:
         self._look = look
-        self._output_path = output_path
+        self._has_turn = has_turn
         self._begin_s = time.perf_counter()
         self.pending = record
         """The job as it was submitted; with its content once it is looked up."""
         self.record = record
         """The job as it is saved: pending, or a success."""
+        self.outputs: dict[str, bytes] = {}
+        """The content of its outputs, by file, which is saved with it."""
 
     @property
     def is_done(self) -> bool:
@@ -43,17 +44,31 @@ class Submission:
     def record_of(self, view: Any) -> JobRecord:
         """Return the record to save. Raises what the look raises."""
         self.pending = self.record = replace(self.pending, content=self._look.content(view))
-        done = None if self._output_path is None else self._do(self._output_path)
+        done = self._do() if self._has_turn else None
         if done is not None:
-            content = self.pending.content | (done.content or {})
+            content = self.pending.content | done.content
             running = moved(self.pending, Move.START, self.pending.created)
             now = self.pending.created + timedelta(seconds=time.perf_counter() - self._begin_s)
-            self.record = moved(running, Move.SUCCEED, now, content=content, outputs=done.outputs)
+            self.record = moved(running, Move.SUCCEED, now, content=content, outputs=self._named(done))
         return self.record
 
-    def _do(self, output_path: Callable[[str], Path]) -> Done | None:
+    def _named(self, done: DoneWhole) -> tuple[JobOutput, ...]:
+        files = [file_of(self.pending.id, output.key) for output in done.outputs]
+        self.outputs = {file: output.data for file, output in zip(files, done.outputs, strict=True)}
+        return tuple(
+            JobOutput(
+                key=output.key,
+                file=file,
+                filename=output.filename,
+                media_type=output.media_type,
+                size_bytes=len(output.data),
+            )
+            for file, output in zip(files, done.outputs, strict=True)
+        )
+
+    def _do(self) -> DoneWhole | None:
         try:
-            return self._look.do_whole(output_path)
+            return self._look.do_whole()
         except Exception as exc:
             # It will be done again as any other job is, and there the error is dealt with.
             _logger.info("A job could not be done at once: %s", type(exc).__name__)

@@ -5,7 +5,7 @@ Source: POST /studies/{id}/archive, /studies/{id}/media, /tools/create-archive, 
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from sys import intern
@@ -13,12 +13,11 @@ from threading import Lock
 from typing import Any
 
 import trio
-from msgspec.structs import replace
 
 from ..index.transaction import ReadTransaction
 from ..jobs.kind import JobKind, Look
 from ..jobs.progress import progress_content
-from ..model.job import Continue, Done, JobOutput, Progress
+from ..model.job import Continue, Done, DoneWhole, JobOutput, Progress, SmallOutput
 from ..zipfmt import dos_time
 from .archive_checksum import Checksums
 from .archive_files import remove, send
@@ -34,13 +33,14 @@ from .archive_plan import (
 )
 from .archive_step import ArchiveStep, ArchiveThreads, Context
 from .archive_transcode import Transcoding
-from .archive_whole import is_small, is_tiny, make_whole, write_tiny, write_whole
+from .archive_whole import is_small, is_tiny, make_whole, write_whole
 from .archive_writer import ArchiveCursor, ArchivePaths
 from .bundle import KindServices
 
 __all__ = ["make_kinds", "ArchiveKind", "ArchiveArgs"]
 
 _MEGABYTE = 1 << 20
+_ZIP = "application/zip"
 _EARLY_PLANS = 64
 """So many plans are kept from the check for the job that follows; those of the others are made anew."""
 
@@ -98,18 +98,15 @@ class ArchiveKind:
         }
         return content, found.plan
 
-    def make_tiny(
-        self, args: ArchiveArgs, plan: ArchivePlan, output_path: Callable[[str], Path]
-    ) -> Done | None:
+    def make_tiny(self, args: ArchiveArgs, plan: ArchivePlan) -> DoneWhole | None:
         """Make a tiny archive; None if it is not that. Blocks."""
         options = self._pack_options(args)
         if args.transcode is not None or not is_tiny(plan, options):
             return None
-        path = ArchivePaths(output_path).archive
-        make = partial(write_tiny, plan=plan, options=options, path=path)
-        size, crc32 = self._services.storage.run_here(make)
-        output = replace(_output(args, path, size), crc32=crc32 if self._services.is_synchronous else None)
-        return Done(_size_content("ArchiveSize", size), (output,))
+        make = partial(make_whole, plan=plan, options=options)
+        data = b"".join(self._services.storage.run_here(make))
+        output = SmallOutput("archive", args.filename, _ZIP, data)
+        return DoneWhole(_size_content("ArchiveSize", len(data)), (output,))
 
     async def plan(self, context: Context, args: ArchiveArgs) -> ArchivePlan:  # noqa: ARG002 - of the seam
         """List the members of a small archive with their names; the first step lists those of another."""
@@ -207,8 +204,8 @@ class _ArchiveLook:
         self._kind.early_plans.put(self._args, self._plan)
         return content
 
-    def do_whole(self, output_path: Callable[[str], Path]) -> Done | None:
-        done = self._kind.make_tiny(self._args, self._plan, output_path)
+    def do_whole(self) -> DoneWhole | None:
+        done = self._kind.make_tiny(self._args, self._plan)
         if done is not None:
             self._kind.early_plans.take(self._args)
         return done
@@ -258,6 +255,6 @@ def _output(args: ArchiveArgs, path: Path, size: int) -> JobOutput:
         key="archive",
         file=path.name,
         filename=args.filename,
-        media_type="application/zip",
+        media_type=_ZIP,
         size_bytes=size,
     )

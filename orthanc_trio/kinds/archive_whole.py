@@ -5,8 +5,6 @@ Further hops would cost several times what its few members do.
 
 from pathlib import Path
 
-from isal import isal_zlib
-
 from .. import zipfmt
 from ..storage.area import StorageArea
 from .archive_files import write_file
@@ -50,16 +48,6 @@ def make_whole(area: StorageArea, *, plan: ArchivePlan, options: PackOptions) ->
             offset += member.size
     size = sum(map(len, records))
     return [*chunks, *records, zipfmt.end_of_archive(len(records), offset, size)]
-
-
-def write_tiny(area: StorageArea, *, plan: ArchivePlan, options: PackOptions, path: Path) -> tuple[int, int]:
-    """Write an archive to a file, and return its size and checksum. Safe to repeat. Blocks.
-
-    Whether it comes to the disk is for others to see to. Raises CannotWriteFile or FullStorage.
-    """
-    data = b"".join(make_whole(area, plan=plan, options=options))
-    write_file(path, data, is_synchronous=False)
-    return len(data), isal_zlib.crc32(data)
 
 
 def write_whole(

@@ -54,18 +54,13 @@ class JobFault(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class JobOutput(Struct, frozen=True, kw_only=True):
-    """A file that a job left: `key` is its name in the URL, `file` its name in the folder of outputs."""
+    """A file that a job left: `key` is its name in the URL, `file` its name among all outputs."""
 
     key: str
     file: str
     filename: str
     media_type: str
     size_bytes: int
-    crc32: int | None = None
-    """Of a small file that may not be on the disk yet when its job ends: it is flushed soon after.
-
-    If it turns out broken at the next start, since the power failed, the job runs again.
-    """
 
 
 class Progress(Struct, frozen=True, kw_only=True):
@@ -104,6 +99,22 @@ class Done(Struct, frozen=True):
 
     content: dict[str, Any] | None = None
     outputs: tuple[JobOutput, ...] = ()
+
+
+class SmallOutput(Struct, frozen=True):
+    """A file that a job leaves, and that is small enough to be saved with the record of its end."""
+
+    key: str
+    filename: str
+    media_type: str
+    data: bytes
+
+
+class DoneWhole(Struct, frozen=True):
+    """The whole job was done at once. `content` is merged into the content of the record."""
+
+    content: dict[str, Any]
+    outputs: tuple[SmallOutput, ...] = ()
 
 
 class RetryAfter(Struct, Generic[CursorT], frozen=True):

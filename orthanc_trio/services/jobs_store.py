@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from ..index.index import Index
+from ..index.transaction import Transaction
+from ..jobs.journal import NewJob
 
 T = TypeVar("T")
 
@@ -16,13 +18,38 @@ class IndexJobsStore:
     def __init__(self, index: Index) -> None:
         self._index = index
 
-    async def save(self, records: Mapping[str, bytes], removed: Sequence[str]) -> None:
-        """Insert or replace `records` by id, and drop `removed` with their plans."""
-        await self._index.write(lambda tx: tx.save_jobs(records, removed))
+    async def save(
+        self, records: Mapping[str, bytes], removed: Sequence[str], dropped_outputs: Sequence[str]
+    ) -> None:
+        """Insert or replace `records` by id, drop `removed` with their plans, and drop outputs."""
 
-    async def insert(self, job_id: str, record_of: Callable[[Any], bytes]) -> None:
-        """Save the record of a new job that `record_of` makes in view of the index: one hop to a thread."""
-        await self._index.read_then_write(record_of, lambda tx, record: tx.save_jobs({job_id: record}))
+        def write(tx: Transaction) -> None:
+            tx.save_jobs(records, removed)
+            _drop_outputs(tx, dropped_outputs)
+
+        await self._index.write(write)
+
+    async def insert(
+        self, job_id: str, make: Callable[[Any], NewJob], dropped_outputs: Sequence[str]
+    ) -> None:
+        """Save a new job that `make` makes in view of the index, and drop outputs: one hop to a thread."""
+
+        def write(tx: Transaction, new: NewJob) -> None:
+            tx.save_jobs({job_id: new.record})
+            # First, so that their room is used again.
+            _drop_outputs(tx, dropped_outputs)
+            for file, data in new.outputs.items():
+                tx.save_output(file, data)
+
+        await self._index.read_then_write(make, write)
+
+    async def load_output(self, file: str) -> bytes | None:
+        """Return a saved output."""
+        return await self._index.read(lambda tx: tx.load_output(file))
+
+    async def output_files(self) -> list[str]:
+        """Return the names of all saved outputs, in no order."""
+        return await self._index.read(lambda tx: tx.output_files())
 
     async def look(self, function: Callable[[Any], T]) -> T:
         """Run a function of a read transaction."""
@@ -48,3 +75,8 @@ class IndexJobsStore:
         """Return what `save_holds` was given last."""
         holds = await self._index.read(lambda tx: tx.get_property(_HOLDS))
         return None if holds is None else holds.encode()
+
+
+def _drop_outputs(tx: Transaction, files: Sequence[str]) -> None:
+    for file in files:
+        tx.save_output(file, None)

@@ -103,5 +103,6 @@ def dump(tx: ReadTransaction) -> dict[str, object]:
         "forgotten": tx.forgotten_files(1000),
         "jobs": sorted(tx.load_jobs()),
         "plans": [tx.load_plan(id) for id in ("a", "b")],
+        "outputs": {file: tx.load_output(file) for file in sorted(tx.output_files())},
         "property": tx.get_property("key"),
     }

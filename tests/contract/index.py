@@ -52,6 +52,8 @@ class IndexContract(
             tx.clear_changes()
             tx.save_jobs({"a": b"new"}, ["b"])
             tx.save_plan("a", b"new")
+            tx.save_output("a", b"new")
+            tx.save_output("b", None)
             tx.set_property("key", "new")
             raise Refused
 
@@ -62,6 +64,7 @@ class IndexContract(
             tx.delete("gone")
             tx.save_jobs({"a": b"old", "b": b"old"})
             tx.save_plan("b", b"old")
+            tx.save_output("b", b"old")
 
         async with self.open(tmp_path) as index:
             await index.write(fill)

@@ -185,6 +185,16 @@ class JobContract(Backend):
                 await index.write(methodcaller("save_plan", "a", plan))
                 assert await index.read(lambda tx: tx.load_plan("a")) == plan
 
+    async def test_an_output_is_saved_replaced_and_dropped(self, tmp_path: Path) -> None:
+        async with self.open(tmp_path) as index:
+            await index.write(lambda tx: tx.save_output("other", b""))
+            for data in (b"one", b"two" * 10_000, None, None):
+                await index.write(methodcaller("save_output", "a", data))
+                assert await index.read(lambda tx: tx.load_output("a")) == data
+                files = ["other"] if data is None else ["a", "other"]
+                assert sorted(await index.read(lambda tx: tx.output_files())) == files
+            assert await index.read(lambda tx: tx.load_output("other")) == b""
+
     async def test_a_property_is_replaced(self, tmp_path: Path) -> None:
         async with self.open(tmp_path) as index:
             await index.write(lambda tx: tx.set_property("key", "old"))

@@ -10,7 +10,14 @@ from msgspec import Raw
 from msgspec.structs import replace
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from orthanc_trio.jobs.journal import LAZY_DELAY_S, RETRY_DELAY_S, Journal, UnsavedStore, decode_record
+from orthanc_trio.jobs.journal import (
+    LAZY_DELAY_S,
+    RETRY_DELAY_S,
+    Journal,
+    NewJob,
+    UnsavedStore,
+    decode_record,
+)
 from orthanc_trio.model.error_code import ErrorCode
 from orthanc_trio.model.errors import DatabaseError
 from orthanc_trio.model.job import JobFault, JobOutput, JobRecord, JobState
@@ -280,3 +287,30 @@ async def test_with_an_unsaved_store_nothing_is_written_and_earlier_jobs_are_sho
     await journal.erase(planned)
     assert await journal.load_plan(planned) is None
     assert (list(earlier.records), earlier.plans) == (["a"], {"a": b"earlier"})
+
+
+async def test_an_unsaved_store_keeps_outputs_in_memory_and_shows_earlier_ones() -> None:
+    earlier = MemoryStore()
+    earlier.outputs = {"old": b"old"}
+    store = UnsavedStore(earlier)
+    assert await store.output_files() == ["old"]
+    await store.insert("a", lambda _: NewJob(b"{}", {"a.archive": b"a"}), ())
+    await store.insert("b", lambda _: NewJob(b"{}", {"b.archive": b"b"}), ["a.archive"])
+    files = ("old", "a.archive", "b.archive")
+    assert [await store.load_output(file) for file in files] == [b"old", None, b"b"]
+    await store.save({}, (), ["b.archive"])
+    assert await store.load_output("b.archive") is None
+    assert (earlier.outputs, earlier.records) == ({"old": b"old"}, {})
+
+
+async def test_outputs_to_be_dropped_are_dropped_though_a_save_failed(autojump_clock: MockClock) -> None:
+    store = MemoryStore()
+    store.outputs = {"x": b""}
+    async with running_journal(store) as journal:
+        store.is_failing = True
+        journal.drop_outputs(["x"])
+        await trio.sleep(5)
+        assert store.outputs == {"x": b""}
+        store.is_failing = False
+        await trio.sleep(5)
+        assert store.outputs == {}

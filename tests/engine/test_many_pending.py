@@ -18,9 +18,11 @@ class CountingStore(MemoryStore):
         super().__init__()
         self.rows: list[int] = []
 
-    async def save(self, records: Mapping[str, bytes], removed: Sequence[str]) -> None:
+    async def save(
+        self, records: Mapping[str, bytes], removed: Sequence[str], dropped_outputs: Sequence[str]
+    ) -> None:
         self.rows.append(len(records) + len(removed))
-        await super().save(records, removed)
+        await super().save(records, removed, dropped_outputs)
 
 
 async def fill(rig: Rig) -> list[str]:

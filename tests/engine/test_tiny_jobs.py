@@ -1,20 +1,20 @@
 """Jobs that are looked up, and perhaps done, in the hop that saves them."""
 
 import os
-import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
+from orthanc_trio.jobs.attempt import AnyOutcome
 from orthanc_trio.jobs.journal import decode_record
 from orthanc_trio.jobs.kind import Look
 from orthanc_trio.jobs.options import Limits
 from orthanc_trio.jobs.outputs import Outputs
 from orthanc_trio.model.errors import FullStorage, UnknownResource
-from orthanc_trio.model.job import Done, JobOutput, JobState, SubmitOptions
-from tests.support.jobs import CountArgs, CountKind, Gate, MemoryStore, names, running_engine
+from orthanc_trio.model.job import Done, DoneWhole, JobOutput, JobState, SmallOutput, SubmitOptions
+from tests.support.jobs import Context, CountArgs, CountKind, Gate, MemoryStore, Rig, names, running_engine
 
 DONE_AT_ONCE = [JobState.PENDING, JobState.RUNNING, JobState.SUCCESS]
 
@@ -29,29 +29,42 @@ class TinyLook:
             raise self._kind.refusal
         return {"Label": self._args.label}
 
-    def do_whole(self, output_path: Callable[[str], Path]) -> Done | None:
+    def do_whole(self) -> DoneWhole | None:
         if self._args.steps > 1:
             return None
-        path = output_path("archive")
-        if self._kind.has_files:
-            path.write_bytes(b"x")
         if self._kind.fault is not None:
             raise self._kind.fault
         self._kind.effects.append((self._args.label, 0))
-        output = JobOutput(
-            key="archive", file=path.name, filename="a", media_type="x", size_bytes=1, crc32=zlib.crc32(b"x")
-        )
-        return Done({"Counted": 1}, (output,) if self._kind.has_files else ())
+        output = SmallOutput("archive", "a", "x", self._args.label.encode())
+        return DoneWhole({"Counted": 1}, (output,) if self._kind.has_output else ())
 
 
 class TinyKind(CountKind):
     """A job of one step is done at once; `fault` is what happens then."""
 
     fault: Exception | None = None
-    has_files = False
+    has_output = False
 
     async def check(self, args: CountArgs) -> Look:
         return TinyLook(self, args)
+
+
+def kind_with_output() -> TinyKind:
+    kind = TinyKind(leave_large_output)
+    kind.has_output = True
+    return kind
+
+
+LARGE = CountArgs(2)
+
+
+async def leave_large_output(context: Context, position: int) -> AnyOutcome:
+    await trio.lowlevel.checkpoint()
+    path = context.output_path("archive")
+    path.write_bytes(b"large")
+    return Done(
+        outputs=(JobOutput(key="archive", file=path.name, filename="x", media_type="x", size_bytes=5),)
+    )
 
 
 async def test_a_tiny_job_is_done_and_durable_when_its_submission_is_answered() -> None:
@@ -128,26 +141,78 @@ async def test_a_tiny_job_waits_while_its_lane_is_full_or_held(is_held: bool) ->
         gate.open(2)
 
 
-async def test_a_tiny_job_that_could_not_be_saved_leaves_neither_job_nor_file(tmp_path: Path) -> None:
-    kind, store = TinyKind(), MemoryStore()
-    kind.has_files = True
+async def test_a_tiny_job_that_could_not_be_saved_leaves_neither_job_nor_output(tmp_path: Path) -> None:
+    kind, store = kind_with_output(), MemoryStore()
     async with running_engine(kind, store=store, outputs=Outputs(tmp_path, max_files=1)) as rig:
+        first = await rig.engine.submit("Count", CountArgs(label="first"))
+        second = await rig.engine.submit("Count", CountArgs(label="second"))
         store.is_failing = True
         with pytest.raises(Exception, match="made by the test"):
-            await rig.engine.submit("Count", CountArgs())
+            await rig.engine.submit("Count", CountArgs(label="lost"))
         store.is_failing = False
-        assert rig.engine.records() == []
+        assert [record.id for record in rig.engine.records()] == sorted([first.id, second.id])
+    assert store.outputs == {second.outputs[0].file: b"second"}
     assert names(tmp_path) == set()
 
 
+async def read_output(rig: Rig, job_id: str) -> bytes | None:
+    opened = await rig.engine.open_output(job_id, "archive")
+    if opened is None:
+        return None
+    descriptor, output = opened
+    try:
+        data = os.pread(descriptor, 1000, 0)
+    finally:
+        os.close(descriptor)
+    assert len(data) == output.size_bytes
+    return data
+
+
 async def test_the_output_of_a_tiny_job_is_kept_and_makes_place_for_the_next(tmp_path: Path) -> None:
-    kind = TinyKind()
-    kind.has_files = True
-    async with running_engine(kind, outputs=Outputs(tmp_path, max_files=1)) as rig:
-        records = [await rig.engine.submit("Count", CountArgs()) for _ in range(2)]
+    outputs = Outputs(tmp_path, max_files=1)
+    async with running_engine(kind_with_output(), outputs=outputs) as rig:
+        records = [await rig.engine.submit("Count", CountArgs(label=label)) for label in "ab"]
         kept = [rig.engine.get(record.id) for record in records]
         assert [bool(record and record.outputs) for record in kept] == [False, True]
-    assert names(tmp_path) == {records[1].outputs[0].file}
+        assert [await read_output(rig, record.id) for record in records] == [None, b"b"]
+    assert rig.store.outputs == {records[1].outputs[0].file: b"b"}
+    assert names(tmp_path) == set()
+
+
+async def test_an_output_that_makes_place_is_removed_with_the_next_save(tmp_path: Path) -> None:
+    outputs = Outputs(tmp_path, max_files=1)
+    async with running_engine(kind_with_output(), outputs=outputs) as rig:
+        records = [await rig.engine.submit("Count", CountArgs(label=label)) for label in "abc"]
+        assert rig.store.writes == 3
+        last = [record.outputs[0].file for record in records[1:]]
+        assert rig.store.outputs == dict(zip(last, (b"b", b"c"), strict=True))
+
+
+async def test_the_limit_of_outputs_is_one_for_small_and_large_ones(tmp_path: Path) -> None:
+    outputs = Outputs(tmp_path, max_files=2)
+    async with running_engine(kind_with_output(), outputs=outputs) as rig:
+        small = await rig.engine.submit("Count", CountArgs(label="a"))
+        large = [await rig.engine.wait((await rig.engine.submit("Count", LARGE)).id) for _ in range(2)]
+        assert await read_output(rig, small.id) is None
+        assert [await read_output(rig, record.id) for record in large] == [b"large"] * 2
+        assert await rig.engine.delete_output(large[0].id, "archive")
+        again = await rig.engine.submit("Count", CountArgs(label="c"))
+        assert await read_output(rig, large[1].id) == b"large"
+        later = await rig.engine.submit("Count", CountArgs(label="d"))
+        assert await read_output(rig, again.id) is None
+        assert await read_output(rig, large[1].id) == b"large"
+        assert await read_output(rig, later.id) == b"d"
+
+
+async def test_a_deleted_output_or_job_leaves_nothing(tmp_path: Path) -> None:
+    outputs = Outputs(tmp_path, max_files=9)
+    async with running_engine(kind_with_output(), outputs=outputs) as rig:
+        kept, other = [await rig.engine.submit("Count", CountArgs(label=label)) for label in "ab"]
+        assert await rig.engine.delete_output(kept.id, "archive")
+        assert list(rig.store.outputs) == [other.outputs[0].file]
+        assert await rig.engine.delete(other.id)
+        assert (rig.store.outputs, list(rig.store.records)) == ({}, [kept.id])
+        assert not await rig.engine.delete_output(kept.id, "archive")
 
 
 async def test_a_tiny_job_may_vanish_when_it_is_done() -> None:
@@ -164,34 +229,37 @@ async def test_a_job_that_is_not_saved_is_done_at_once_too() -> None:
         assert rig.store.writes == 0
 
 
-async def test_a_job_whose_output_was_not_yet_on_the_disk_when_the_power_failed_runs_again(
+async def test_the_output_of_a_job_that_is_not_saved_is_kept_in_memory(tmp_path: Path) -> None:
+    outputs = Outputs(tmp_path, max_files=1)
+    async with running_engine(kind_with_output(), outputs=outputs) as rig:
+        options = SubmitOptions(is_durable=False)
+        records = [await rig.engine.submit("Count", CountArgs(label=label), options) for label in "ab"]
+        assert [await read_output(rig, record.id) for record in records] == [None, b"b"]
+        assert (rig.store.writes, rig.store.outputs) == (0, {})
+
+
+async def test_after_a_crash_the_output_of_a_tiny_job_is_there_and_what_had_gone_is_not(
     tmp_path: Path,
 ) -> None:
-    kind, store = TinyKind(), MemoryStore()
-    kind.has_files = True
+    kind, store = kind_with_output(), MemoryStore()
     async with running_engine(kind, store=store, outputs=Outputs(tmp_path, max_files=1)) as rig:
-        first, last = [await rig.engine.submit("Count", CountArgs()) for _ in range(2)]
+        first, last = [await rig.engine.submit("Count", CountArgs(label=label)) for label in "ab"]
         rig.crash()
-    (tmp_path / last.outputs[0].file).write_bytes(b"")
-    kind.has_files = False
+    assert len(store.outputs) == 2  # the first one was to go with the next save
     store = store.survivor()
     async with running_engine(kind, store=store, outputs=Outputs(tmp_path, max_files=1)) as rig:
-        again = await rig.engine.wait(last.id)
-        assert (again.state, again.outputs) == (JobState.SUCCESS, ())
-        assert rig.states(last.id) == [JobState.RUNNING, JobState.SUCCESS]
-        assert rig.states(first.id)[-1:] in ([], [JobState.SUCCESS])
-    assert names(tmp_path) == set()
+        assert rig.engine.get(last.id) == last
+        assert [await read_output(rig, record.id) for record in (first, last)] == [None, b"b"]
+        gone = rig.engine.get(first.id)
+        assert gone is not None
+        assert (gone.state, gone.outputs) == (JobState.SUCCESS, ())
+    assert store.outputs == {last.outputs[0].file: b"b"}
+    assert kind.effects == [("a", 0), ("b", 0)]
 
 
-async def test_a_job_whose_output_is_whole_does_not_run_again(tmp_path: Path) -> None:
-    kind, store = TinyKind(), MemoryStore()
-    kind.has_files = True
-    async with running_engine(kind, store=store, outputs=Outputs(tmp_path, max_files=1)) as rig:
-        record = await rig.engine.submit("Count", CountArgs())
-        rig.crash()
-    async with running_engine(kind, store=store.survivor(), outputs=Outputs(tmp_path, max_files=1)) as rig:
-        assert rig.engine.get(record.id) == record
-        opened = await rig.engine.open_output(record.id, "archive")
-        assert opened is not None
-        os.close(opened[0])
-    assert kind.effects == [("", 0)]
+async def test_a_start_removes_outputs_of_no_job(tmp_path: Path) -> None:
+    store = MemoryStore()
+    store.outputs = {f"{'0' * 36}.archive": b"stray"}
+    async with running_engine(store=store, outputs=Outputs(tmp_path, max_files=1)):
+        pass
+    assert store.outputs == {}

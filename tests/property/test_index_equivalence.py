@@ -140,6 +140,11 @@ def steps() -> st.SearchStrategy[Step]:
             st.sampled_from("ab"),
             st.none() | st.binary(max_size=3),
         ),
+        st.builds(
+            lambda file, data: lambda tx: tx.save_output(file, data),
+            st.sampled_from("ab"),
+            st.none() | st.binary(max_size=3),
+        ),
         TEXT.map(lambda value: lambda tx: tx.set_property("key", value)),
         st.just(refuse),
     )

@@ -14,6 +14,7 @@ from orthanc_trio.bus import EventBus
 from orthanc_trio.index.index import Index
 from orthanc_trio.jobs.attempt import AnyKind, AnyOutcome, InWorker
 from orthanc_trio.jobs.engine import JobsEngine, Signal
+from orthanc_trio.jobs.journal import NewJob
 from orthanc_trio.jobs.kind import Look, StepContext
 from orthanc_trio.jobs.options import EngineOptions, HistoryOptions
 from orthanc_trio.jobs.outputs import Outputs
@@ -156,6 +157,7 @@ class MemoryStore:
         self.index = index
         self.records: dict[str, bytes] = {}
         self.plans: dict[str, bytes] = {}
+        self.outputs: dict[str, bytes] = {}
         self.holds: bytes | None = None
         self.writes = 0
         self.is_failing = False
@@ -164,15 +166,32 @@ class MemoryStore:
         self.dies_at_write: int | None = None
         self.before_write: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
 
-    async def save(self, records: Mapping[str, bytes], removed: Sequence[str]) -> None:
+    async def save(
+        self, records: Mapping[str, bytes], removed: Sequence[str], dropped_outputs: Sequence[str]
+    ) -> None:
         if await self._may_write():
             self.records.update(records)
             for job_id in removed:
                 self.records.pop(job_id, None)
                 self.plans.pop(job_id, None)
+            for file in dropped_outputs:
+                self.outputs.pop(file, None)
 
-    async def insert(self, job_id: str, record_of: Callable[[Any], bytes]) -> None:
-        await self.save({job_id: await self.look(record_of)}, ())
+    async def insert(
+        self, job_id: str, make: Callable[[Any], NewJob], dropped_outputs: Sequence[str]
+    ) -> None:
+        new = await self.look(make)
+        await self.save({job_id: new.record}, (), dropped_outputs)
+        if not self.is_dead:
+            self.outputs.update(new.outputs)
+
+    async def load_output(self, file: str) -> bytes | None:
+        await trio.lowlevel.checkpoint()
+        return self.outputs.get(file)
+
+    async def output_files(self) -> list[str]:
+        await trio.lowlevel.checkpoint()
+        return list(self.outputs)
 
     async def look(self, function: Callable[[Any], T]) -> T:
         if self.index is not None:
@@ -216,6 +235,7 @@ class MemoryStore:
         """What the next process finds."""
         store = MemoryStore(self.index)
         store.records, store.plans, store.holds = dict(self.records), dict(self.plans), self.holds
+        store.outputs = dict(self.outputs)
         return store
 
 
@@ -345,6 +365,6 @@ class NoOutputs(Outputs):
     def __init__(self) -> None:
         super().__init__(Path("/nonexistent"), max_files=0)
 
-    async def restore(self, records: Iterable[JobRecord]) -> tuple[set[str], set[str]]:
+    async def restore(self, records: Iterable[JobRecord]) -> set[str]:
         await trio.lowlevel.checkpoint()
-        return set(), set()
+        return set()

@@ -13,15 +13,15 @@ from tests.support.jobs import EPOCH, make_record
 
 LATER = EPOCH + timedelta(seconds=5)
 
-# Columns: START SUCCEED FAIL DELAY WAKE PAUSE RESUME CANCEL RESUBMIT REPEAT INTERRUPT.
+# Columns: START SUCCEED FAIL DELAY WAKE PAUSE RESUME CANCEL RESUBMIT INTERRUPT.
 # A letter is the state that follows, a dot a refusal.
 WALK = {
-    JobState.PENDING: "R . . . . Z . F . . P",
-    JobState.RUNNING: ". S F W . Z . F . . P",
-    JobState.RETRY: ".... P Z . F P . W",
-    JobState.PAUSED: ". . . . . Z P F . . Z",
-    JobState.SUCCESS: ". . . . . S . S . P S",
-    JobState.FAILURE: ". . . . . F . F P . F",
+    JobState.PENDING: "R . . . . Z . F . P",
+    JobState.RUNNING: ". S F W . Z . F . P",
+    JobState.RETRY: ".... P Z . F P W",
+    JobState.PAUSED: ". . . . . Z P F . Z",
+    JobState.SUCCESS: ". . . . . S . S . S",
+    JobState.FAILURE: ". . . . . F . F P F",
 }
 LETTERS = {
     "P": JobState.PENDING,
