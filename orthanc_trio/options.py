@@ -20,7 +20,7 @@ from .dicom.main_tags import main_dicom_tags
 from .httpd.options import HttpOptions
 from .httpd.tls import TlsOptions, server_context
 from .jobs.options import EngineOptions, HistoryOptions, Limits, Retries
-from .model.errors import BadParameterType, ParameterOutOfRange
+from .model.errors import BadParameterType, ParameterOutOfRange, UnknownDicomTag
 from .model.job import RetryPolicy
 from .model.resource import ResourceLevel
 from .model.tags import MainDicomTags
@@ -114,7 +114,10 @@ def main_tags(settings: Settings, dictionary: Dictionary) -> MainDicomTags:
     unknown = extra.keys() - levels.keys()
     if unknown:
         raise ParameterOutOfRange(f"ExtraMainDicomTags has unknown levels: {', '.join(sorted(unknown))}")
-    return main_dicom_tags({levels[name]: tags for name, tags in extra.items()}, dictionary)
+    try:
+        return main_dicom_tags({levels[name]: tags for name, tags in extra.items()}, dictionary)
+    except UnknownDicomTag as error:
+        raise UnknownDicomTag(f"ExtraMainDicomTags has an unknown tag: {error.details}") from error
 
 
 def may_read_files(settings: Settings) -> bool:
