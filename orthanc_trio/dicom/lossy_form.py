@@ -1,11 +1,11 @@
 """Pixels in the form in which a compression with a loss can hold them.
 
-An index into a palette is worth nothing once it is only nearly right, so its colour takes its place; a JPEG
-has no room for unused bits.
-Source: PS3.3 §C.7.6.3.1.5 and §C.7.6.3.1.6; the Orthanc Book, "Transcoding".
+An index into a palette is worth nothing once it is only nearly right, so its colour takes its place. A JPEG
+has no room for unused bits, and no sign: values are moved above zero, and the rescale takes that back.
+Source: PS3.3 §C.7.6.3.1.5, §C.7.6.3.1.6 and §C.11.1; the Orthanc Book, "Transcoding".
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import numpy as np
@@ -27,13 +27,15 @@ _OF_THE_PALETTE = tuple(
     for colour in ("Red", "Green", "Blue", "Alpha")
     for prefix, part in (("", "Descriptor"), ("", "Data"), ("Segmented", "Data"))
 )
-# They are meant for indices, of which there are none any more.
-_OF_INDICES = (
-    "SmallestImagePixelValue",
-    "LargestImagePixelValue",
-    "PixelPaddingValue",
-    "PixelPaddingRangeLimit",
+# Values that pixels do not have any more.
+_OF_OLD_VALUES = (
+    *("SmallestImagePixelValue", "LargestImagePixelValue", "PixelPaddingValue", "PixelPaddingRangeLimit"),
     "PaletteColorLookupTableUID",
+)
+# They say in another way than by a rescale what values mean.
+_OTHER_MEANINGS = (
+    *("ModalityLUTSequence", "VOILUTSequence", "RealWorldValueMappingSequence"),
+    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 )
 
 _MAX_ENTRIES: Final = 1 << 16  # told as 0, for want of a bit
@@ -56,8 +58,8 @@ def lossy_form(
     if format.photometric == _PALETTE:
         colours = _colours(dataset, format)
         return _described(dataset, replace(_in_bytes(format), samples=3, photometric="RGB")), colours
-    if target.coding is Coding.JPEG and format.bits_stored == 8 < format.bits_allocated:
-        return _described(dataset, _in_bytes(format)), _low_bytes
+    if target.coding is Coding.JPEG and (format.is_signed or format.bits_stored == 8 < format.bits_allocated):
+        return _for_jpeg(dataset, format)
     return format, None
 
 
@@ -65,8 +67,36 @@ def _in_bytes(format: PixelFormat) -> PixelFormat:
     return replace(format, bits_allocated=8, bits_stored=8, high_bit=7)
 
 
-def _low_bytes(frame: Frame) -> Frame:
-    return frame.astype("u1")
+def _for_jpeg(dataset: Dataset, format: PixelFormat) -> tuple[PixelFormat, Conversion]:
+    found, sign = format, 0
+    if format.is_signed:
+        if not format.is_monochrome:
+            raise BadFileFormat("A colour has a sign")
+        found, sign = replace(format, is_signed=False), 1 << format.bits_stored - 1
+        _take_back(dataset, sign)
+    if format.bits_stored == 8:
+        found = _in_bytes(found)
+    # The sign, turned over, puts the negative values below the others.
+    sign, used = format.dtype.type(sign), format.dtype.type((1 << format.bits_stored) - 1)
+    return _described(dataset, found), lambda frame: ((frame ^ sign) & used).astype(found.dtype)
+
+
+def _take_back(dataset: Dataset, added: int) -> None:
+    """Let the rescale take back what is added to each value. Raises BadFileFormat if that is not enough."""
+    if any(keyword in dataset for keyword in _OTHER_MEANINGS):
+        raise BadFileFormat("Values of an image have a meaning that they would lose")
+    slope, intercept = float(dataset.get("RescaleSlope") or 1), float(dataset.get("RescaleIntercept") or 0)
+    dataset.RescaleSlope = f"{slope:.10g}"
+    dataset.RescaleIntercept = f"{intercept - added * slope:.10g}"
+    if not dataset.get("RescaleType"):
+        dataset.RescaleType = "US"  # unspecified
+    _remove(dataset, _OF_OLD_VALUES)
+
+
+def _remove(dataset: Dataset, keywords: Iterable[str]) -> None:
+    for keyword in keywords:
+        if keyword in dataset:
+            del dataset[keyword]
 
 
 def _colours(dataset: Dataset, format: PixelFormat) -> Conversion:
@@ -75,9 +105,7 @@ def _colours(dataset: Dataset, format: PixelFormat) -> Conversion:
         raise BadFileFormat("An index into a palette is of an unusual kind")
     indices = np.arange(1 << format.bits_stored)
     table = np.stack([_looked_up(dataset, table, indices) for table in _TABLES], axis=-1)
-    for keyword in (*_OF_THE_PALETTE, *_OF_INDICES):
-        if keyword in dataset:
-            del dataset[keyword]
+    _remove(dataset, (*_OF_THE_PALETTE, *_OF_OLD_VALUES))
     last = format.dtype.type(len(table) - 1)  # bits that are not used may hold anything
     return lambda frame: table[frame & last]
 
@@ -102,4 +130,5 @@ def _described(dataset: Dataset, format: PixelFormat) -> PixelFormat:
     dataset.BitsAllocated = format.bits_allocated
     dataset.BitsStored = format.bits_stored
     dataset.HighBit = format.high_bit
+    dataset.PixelRepresentation = int(format.is_signed)
     return format

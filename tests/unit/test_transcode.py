@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
-from pydicom.dataset import FileDataset
+from pydicom.dataset import Dataset, FileDataset
 from pydicom.encaps import encapsulate_extended, generate_frames
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.uid import UID
@@ -290,6 +290,48 @@ def test_a_palette_that_cannot_be_read_is_refused(missing: str) -> None:
     del dataset[missing]
 
     assert transcode(saved(dataset), ROOT + ".4.50") is None
+
+
+@pytest.mark.parametrize(
+    ("suffix", "allocated", "stored"), [(".4.50", 8, 8), (".4.50", 16, 8), (".4.51", 16, 12)]
+)
+@pytest.mark.parametrize(("slope", "intercept"), [(None, None), ("2", "-10")])
+def test_signed_values_mean_the_same_after_a_jpeg_that_has_no_sign(
+    tmp_path: Path, suffix: str, allocated: int, stored: int, slope: str | None, intercept: str | None
+) -> None:
+    dataset = signed_image(allocated, stored)
+    dataset.RescaleSlope, dataset.RescaleIntercept = slope, intercept
+    dataset.add_new("PixelPaddingValue", "SS", -3)
+
+    result = transcode(saved(dataset), ROOT + suffix, 100)
+
+    assert result is not None
+    read_back = read(result)
+    assert (read_back.PixelRepresentation, read_back.BitsAllocated) == (0, 8 if stored == 8 else 16)
+    assert "PixelPaddingValue" not in read_back
+    values = pixels(undone_by_dcmtk(result, tmp_path))
+    meant = values * float(read_back.RescaleSlope) + float(read_back.RescaleIntercept)
+    expected = dataset.pixel_array * float(slope or 1) + float(intercept or 0)
+    assert np.abs(meant - expected).max() <= 4
+
+
+def test_signed_values_with_a_meaning_of_their_own_are_left_alone() -> None:
+    dataset = signed_image(16, 12)
+    dataset.RealWorldValueMappingSequence = [Dataset()]
+
+    assert transcode(saved(dataset), ROOT + ".4.51") is None
+
+
+def signed_image(allocated: int, stored: int) -> FileDataset:
+    """Return a slope from the lowest to the highest value of `stored` bits."""
+    dataset = read(load("CT_small.dcm"))
+    highest = (1 << stored - 1) - 1
+    values = np.linspace(-1 - highest, highest, 64 * 64).astype(f"<i{allocated // 8}")
+    dataset.Rows = dataset.Columns = 64
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = allocated, stored, stored - 1
+    dataset.PixelData = values.tobytes()
+    dataset["PixelData"].VR = "OB" if allocated == 8 else "OW"
+    return dataset
 
 
 def test_values_of_8_bits_in_16_become_a_jpeg_of_8_bits() -> None:
