@@ -37,12 +37,18 @@ _CODE_OF = {vr: _CODES[size] for size, vrs in _UNITS.items() for vr in vrs}
 _MAX_DIGITS = 9
 
 
+Ends = dict[int, int]
+"""Where what has an undefined length ends, by its start, as far as that is known already."""
+
+
 class Place(NamedTuple):
     """Where a dataset or an item lies; an item of undefined length ends before its limit."""
 
     start: int
     limit: int
     implicit: bool
+    is_nested: bool = False
+    """Whether it lies in an element whose depth was checked."""
 
 
 class Leaf(NamedTuple):
@@ -74,14 +80,15 @@ def read_content(
 def _descend(
     source: Source, place: Place, path: list[str], dictionary: Dictionary
 ) -> list[str] | bytes | None:
+    ends: Ends = {}
     for _ in range(MAX_DEPTH):
         if not path:
-            return [f"{h.tag >> 16:04x}-{h.tag & 0xFFFF:04x}" for h, _ in elements(source, place)]
+            return [f"{h.tag >> 16:04x}-{h.tag & 0xFFFF:04x}" for h, _ in elements(source, place, ends)]
         wanted = dictionary.tag_number(path.pop(0))
-        found = next(((h, end) for h, end in elements(source, place) if h.tag == wanted), None)
+        found = next(((h, end) for h, end in elements(source, place, ends) if h.tag == wanted), None)
         if found is None:
             return None
-        children = _children(source, place, *found, dictionary)
+        children = _children(source, place, *found, dictionary, ends)
         if isinstance(children, Leaf):
             return None if path else read_leaf(source, children)
         if not path:
@@ -98,15 +105,18 @@ def _descend(
     return None
 
 
-def elements(source: Source, place: Place) -> Iterator[tuple[Header, int]]:
-    """Yield the elements with the ends of their values, as far as they can be read."""
+def elements(source: Source, place: Place, ends: Ends) -> Iterator[tuple[Header, int]]:
+    """Yield the elements with the ends of their values, as far as they can be read.
+
+    `ends` is for one walk through one source, empty at first.
+    """
     position = place.start
     try:
         while position + 8 <= place.limit:
             header = read_header(source, position, implicit=place.implicit)
             if header.tag == ITEM_DELIMITER:
                 return
-            position = end_of_value(source, header.vr, header.length, header.start)
+            position = _end_of(source, header, ends, is_nested=place.is_nested)
             if position > place.limit:
                 return
             yield header, position
@@ -114,8 +124,15 @@ def elements(source: Source, place: Place) -> Iterator[tuple[Header, int]]:
         return
 
 
+def _end_of(source: Source, header: Header, ends: Ends, *, is_nested: bool) -> int:
+    if header.length != UNDEFINED and is_nested:
+        return header.start + header.length
+    known = ends.get(header.start)
+    return end_of_value(source, header.vr, header.length, header.start, ends) if known is None else known
+
+
 def _children(
-    source: Source, place: Place, header: Header, end: int, dictionary: Dictionary
+    source: Source, place: Place, header: Header, end: int, dictionary: Dictionary, ends: Ends
 ) -> Sequence[Place | Leaf] | Leaf:
     entry = dictionary.entry_of(header.tag)
     if header.tag == PIXEL_DATA:
@@ -124,7 +141,7 @@ def _children(
         return [leaf_of(source, header, end, entry)]
     if is_sequence(source, header, entry):
         implicit = place.implicit or header.vr is None
-        return list(items(source, header.start, end, implicit=implicit))
+        return list(items(source, header.start, end, ends, implicit=implicit))
     return leaf_of(source, header, end, entry)
 
 
@@ -143,20 +160,24 @@ def _fragments(source: Source, position: int, end: int) -> Iterator[Leaf]:
         yield Leaf(start, position, None)
 
 
-def items(source: Source, position: int, end: int, *, implicit: bool) -> Iterator[Place]:
-    """Yield the places of the items of a sequence, as far as they can be read."""
+def items(source: Source, position: int, end: int, ends: Ends, *, implicit: bool) -> Iterator[Place]:
+    """Yield the places of the items of a sequence, as far as they can be read; `ends` as for its elements."""
     while position + 8 <= end:
         tag, _, length, start = read_header(source, position, implicit=True)
         if tag != ITEM:
             return
-        item = Place(start, end, implicit or not looks_explicit(source, start))
+        item = Place(start, end, implicit or not looks_explicit(source, start), is_nested=True)
         if length == UNDEFINED:
-            ends = [end_of_element for _, end_of_element in elements(source, item)]
-            position = (ends[-1] if ends else start) + 8  # its delimiter
+            position = ends.get(start) or _end_of_item(source, item, ends)
         else:
             position = min(start + length, end)
             item = item._replace(limit=position)
         yield item
+
+
+def _end_of_item(source: Source, item: Place, ends: Ends) -> int:
+    found = [end for _, end in elements(source, item, ends)]
+    return (found[-1] if found else item.start) + 8  # its delimiter
 
 
 def read_leaf(source: Source, leaf: Leaf) -> bytes:

@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from ..model.errors import BadFileFormat
 from .charset import Charset, charset_of, default_charset
-from .content import Place, elements, items, leaf_of, read_leaf
+from .content import Ends, Place, elements, items, leaf_of, read_leaf
 from .dictionary import UNKNOWN_NAME, Dictionary, Entry, is_creator
 from .part10 import open_dataset
 from .render import MAX_ELEMENTS, is_sequence
@@ -77,13 +77,14 @@ class _Reader:
         self._source = source
         self._dictionary = dictionary
         self._room = MAX_ELEMENTS
+        self._ends: Ends = {}
 
     def dataset(self, place: Place, charset: Charset) -> Model:
         """Return a dataset or an item, as far as it can be read."""
         shown: Model = {}
         outer = charset
         creators: dict[int, str] = {}
-        for header, end in elements(self._source, place):
+        for header, end in elements(self._source, place, self._ends):
             self._count()
             tag = header.tag
             if tag & 0xFFFF == 0 or (tag == PIXEL_DATA and header.length == UNDEFINED):
@@ -103,7 +104,7 @@ class _Reader:
     def _sequence(self, header: Header, end: int, place: Place, charset: Charset) -> Model:
         implicit = place.implicit or header.vr is None
         found = []
-        for item in items(self._source, header.start, end, implicit=implicit):
+        for item in items(self._source, header.start, end, self._ends, implicit=implicit):
             self._count()
             found.append(self.dataset(item, charset))
         return {"vr": "SQ", "Value": found} if found else {"vr": "SQ"}

@@ -183,13 +183,17 @@ def _at_end(source: Source, position: int, elements: dict[int, Element], garbage
     return Scan(elements, None)
 
 
-def end_of_value(source: Source, vr: bytes | None, length: int, start: int) -> int:
+def end_of_value(
+    source: Source, vr: bytes | None, length: int, start: int, ends: dict[int, int] | None = None
+) -> int:
     """Return where a value ends, with its delimiter if the length is undefined.
 
-    A known length is not checked against the data. Raises BadEncoding if sequences nest too deep in it.
+    A known length is not checked against the data. If the length is undefined, `ends` gets the end of all of
+    undefined length in it by the start: who looks inside would walk through each again for each outer one.
+    Raises BadEncoding if sequences nest too deep in it.
     """
     if length == UNDEFINED:
-        return _skip_sequence(source, start, None, implicit=vr is None)
+        return _skip_sequence(source, start, None, implicit=vr is None, ends=ends)
     end = start + length
     if end <= len(source.data) and _may_be_deep(source, start, end, MAX_DEPTH):
         _skip_sequence(source, start, end, implicit=vr is None)
@@ -220,12 +224,20 @@ class _Frame(NamedTuple):
     limit: int | None
 
 
-def _skip_sequence(source: Source, position: int, limit: int | None, *, implicit: bool) -> int:
+def _skip_sequence(
+    source: Source,
+    position: int,
+    limit: int | None,
+    *,
+    implicit: bool,
+    ends: dict[int, int] | None = None,
+) -> int:
     """Return the end of the sequence whose first item is at `position`.
 
     Raises BadEncoding if it is too deep or too long. Other faults are passed over if the limit is known.
     """
     frames = [_Frame(implicit, limit)]  # sequences and items in turn, a sequence first
+    starts = [position]
     for _ in range(MAX_ELEMENTS):
         limit = frames[-1].limit
         if limit is not None and position >= limit:
@@ -237,6 +249,10 @@ def _skip_sequence(source: Source, position: int, limit: int | None, *, implicit
             position = _walk_item(source, position, frames)
         else:
             position = _walk_element(source, position, frames)
+        if ends is not None and len(frames) > len(starts):
+            starts.append(position)
+        elif ends is not None and len(frames) < len(starts):
+            ends[starts.pop()] = position
         if not frames:
             return position
     raise BadEncoding("too many elements")

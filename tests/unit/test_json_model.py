@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from orthanc_trio.dicom import json_model as module
+from orthanc_trio.dicom.content import read_content
 from orthanc_trio.dicom.dictionary import STANDARD
 from orthanc_trio.dicom.json_model import Model, json_model, xml_of
 from orthanc_trio.model.errors import BadFileFormat
@@ -146,6 +147,29 @@ def test_the_xml_says_the_same() -> None:
     assert found["AcquisitionDuration"][0].text == "2"
     assert found["ICCProfile"][0].tag == f"{NAMESPACE}InlineBinary"
     assert found[None].attrib == {"tag": "00991099", "vr": "LO"}
+
+
+@pytest.mark.parametrize("undefined", ["sequences", "items", "both", "none"])
+def test_what_lies_deep_is_walked_through_once(undefined: str) -> None:
+    # Once for each level would take a minute.
+    inner = b"".join(element(0x00111000 + number, b"LO", b"") for number in range(20_000))
+    for _ in range(60):
+        item = _wrapped(b"\xfe\xff\x00\xe0", inner, b"\xfe\xff\x0d\xe0", undefined in ("items", "both"))
+        head = b"\x08\0\x40\x11SQ\0\0"
+        inner = _wrapped(head, item, b"\xfe\xff\xdd\xe0", undefined in ("sequences", "both"))
+    data = file_of(inner)
+    shown = model(data)
+    for _ in range(60):
+        [shown] = shown["00081140"]["Value"]
+    assert len(shown) == 20_000
+    path = ["0008-1140", "0"] * 60
+    assert read_content(data, path) == [f"0011-{0x1000 + number:04x}" for number in range(20_000)]
+
+
+def _wrapped(head: bytes, inner: bytes, delimiter: bytes, is_undefined: bool) -> bytes:
+    if is_undefined:
+        return head + b"\xff\xff\xff\xff" + inner + delimiter + bytes(4)
+    return head + struct.pack("<L", len(inner)) + inner
 
 
 def test_too_many_elements_or_items_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
