@@ -12,7 +12,7 @@ from isal import igzip_lib, isal_zlib
 Buffer = bytes | bytearray | memoryview
 
 # The level of archives, see `zipfmt`.
-_LEVEL = 3
+_LEVEL = 2
 _STEP = 256 << 10
 _GZIP_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 _GZIP_TRAILER = Layout("<2L")

@@ -172,6 +172,7 @@ class Exchange:
 
     async def _send_body(self, body: bytes, *, is_last: bool) -> None:
         head = b"" if self.is_started else self._begin(len(body) if is_last else None)
+        tail = b""
         if self.is_complete:
             raise RuntimeError("a body goes on after its end")
         if self._framing is Framing.NONE:
@@ -179,11 +180,16 @@ class Exchange:
         elif self._framing is Framing.LENGTH:
             self._count(len(body), is_last=is_last)
         elif self._framing is Framing.CHUNKED:
-            body = _chunk(body, is_last=is_last)
-        if data := head + body[:_JOINED_BYTES]:
-            await self._channel.send(data)
-        if len(body) > _JOINED_BYTES:
-            await self._channel.send(memoryview(body)[_JOINED_BYTES:])
+            lead, tail = _chunk_frame(len(body), is_last=is_last)
+            head += lead
+        if len(body) <= _JOINED_BYTES:
+            if data := head + body + tail:
+                await self._channel.send(data)
+        else:
+            await self._channel.send(head + body[:_JOINED_BYTES], more=True)
+            await self._channel.send(memoryview(body)[_JOINED_BYTES:], more=tail != b"")
+            if tail:
+                await self._channel.send(tail)
         self.is_complete = is_last
 
     async def _send_file(self, message: Message) -> None:
@@ -233,11 +239,6 @@ class Exchange:
         self._remaining -= size
         if self._remaining < 0 or (is_last and self._remaining):
             raise RuntimeError("a body has not the length that its answer announced")
-
-
-def _chunk(body: bytes, *, is_last: bool) -> bytes:
-    lead, end = _chunk_frame(len(body), is_last=is_last)
-    return b"%b%b%b" % (lead, body, end)
 
 
 def _chunk_frame(size: int, *, is_last: bool) -> tuple[bytes, bytes]:

@@ -18,7 +18,7 @@ def _quoted(text: str) -> str:
     return '"' + text.replace('"', '""') + '"' if set(text) & set(',"\r\n') else text
 
 
-def member_row(path: str, uid: str, data: bytes) -> bytes:
+def member_row(path: str, uid: str, data: bytes | memoryview) -> bytes:
     """Return the row of a whole member. Releases the GIL while it reads `data`."""
     return row(path, uid, str(len(data)), hashlib.sha256(data).hexdigest())
 

@@ -131,6 +131,9 @@ class LocalBlob:
             file.seek(offset)
             return file.read(-1 if size is None else size)
 
+    def descriptor(self) -> None:
+        """Return None: it is read by `read` alone."""
+
 
 def coalesced(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
     """Join small chunks and cut large ones, to at most CHUNK_BYTES each; extents stay as they are."""

@@ -26,6 +26,10 @@ class Readable(Protocol):
         """Return up to `size` bytes from `offset`. Raises InexistentFile if the file has vanished."""
         ...
 
+    def descriptor(self) -> tuple[int, int] | None:
+        """Open the local file that holds the bytes, see `Blob.descriptor`; None if there is none."""
+        ...
+
 
 class Source(Struct, frozen=True):
     """Where a member comes from, and its name in the ZIP; `uid` is for the manifest.

@@ -1,4 +1,4 @@
-"""The compression of an archive: members -> units of about 1 MiB, each packed in one hop to a thread.
+"""The compression of an archive: members -> units of about 2 MiB, each packed in one hop to a thread.
 
 A hop costs more than the work on a small member, so small ones share one; a large member is cut into parts
 that are deflated at the same time. What the kernel only has to copy shares one by 8 MiB.
@@ -16,8 +16,11 @@ from ..model.errors import BadFileFormat, InexistentFile
 from .archive_checksum import member_row
 from .archive_media import frame
 from .archive_member import PackedMember, Source, join, join_part
+from .archive_scratch import read_briefly
 
-UNIT_BYTES = 1 << 20
+Buffer = zipfmt.Buffer
+
+UNIT_BYTES = 2 << 20
 _COPIED_BYTES = 8 << 20
 _UNIT_MEMBERS = 256
 _FIRST_MEMBERS = 16  # so that a reader who waits soon gets something
@@ -147,19 +150,19 @@ def pack(unit: Unit, options: PackOptions) -> PackedBatch | PackedPart:
         member, data = packed
         members.append(member)
         if options.leaves:
-            leaves.append(_leaf(source, data, options.leaves))
+            leaves.append(_leaf(source, bytes(data), options.leaves))
         if options.has_manifest:
             rows.append(member_row(source.path, source.uid, data))
     return PackedBatch(unit, tuple(members), tuple(leaves), tuple(rows))
 
 
-def _pack_whole(source: Source, options: PackOptions) -> tuple[PackedMember, bytes] | None:
+def _pack_whole(source: Source, options: PackOptions) -> tuple[PackedMember, Buffer] | None:
     """Return the member and, if the options need it, its content; None if its file has vanished."""
     try:
         if source.stream is not None:
             member = join(source.path, source.stream, options.time)
             return member, source.stream.read(0, _content_wanted(options))
-        data = source.blob.read()
+        data = _read(source, options)
     except InexistentFile:
         return None
     packed = zipfmt.pack(source.path, data, options.time, is_compressed=source.is_compressed)
@@ -179,22 +182,29 @@ def _pack_part(part: Part, options: PackOptions) -> PackedPart:
         if source.stream is not None:
             joined = join_part(source.stream, part.offset, part.size)
             return PackedPart(part, joined, _leaves_of_part(part, options))
-        data = source.blob.read(part.offset, part.size)
+        data = _read(source, options, part.offset, part.size)
         if len(data) != part.size:
             return PackedPart(part, None)
         leaves = _leaves_of_part(part, options, data)
     except InexistentFile:
         return PackedPart(part, None)
     make = zipfmt.store_piece if source.is_compressed else zipfmt.deflate_piece
-    return PackedPart(part, make(data, is_last=part.is_last), leaves, data if options.has_manifest else None)
+    kept = bytes(data) if options.has_manifest else None
+    return PackedPart(part, make(data, is_last=part.is_last), leaves, kept)
 
 
-def _leaves_of_part(part: Part, options: PackOptions, head: bytes | None = None) -> tuple[bytes, ...]:
+def _read(source: Source, options: PackOptions, offset: int = 0, size: int | None = None) -> Buffer:
+    """Read a file, or a part of it. What else is made of the content may keep it for longer."""
+    is_bare = options.leaves is None and not options.has_manifest
+    return read_briefly(source.blob, offset, size) if is_bare else source.blob.read(offset, size)
+
+
+def _leaves_of_part(part: Part, options: PackOptions, head: Buffer | None = None) -> tuple[bytes, ...]:
     """Return the leaf of a media, which goes with the first part of a member; `head` is its beginning."""
     if part.offset or not options.leaves:
         return ()
     source = part.source
-    return (_leaf(source, source.blob.read(0, _LEAF_BYTES) if head is None else head, options.leaves),)
+    return (_leaf(source, bytes(head or source.blob.read(0, _LEAF_BYTES)), options.leaves),)
 
 
 def _leaf(source: Source, head: bytes, options: LeafOptions) -> bytes:

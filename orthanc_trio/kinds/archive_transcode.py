@@ -35,6 +35,9 @@ class MemoryBlob:
         """Return up to `size` bytes from `offset`."""
         return self._data[offset : None if size is None else offset + size]
 
+    def descriptor(self) -> None:
+        """Return None: there is no file."""
+
 
 class Transcoder:
     """Transcodes the units of one step, and tells which members it had to leave as they are.

@@ -49,9 +49,9 @@ class CountedBlob(MemoryBlob):
 @pytest.mark.parametrize(
     ("sizes", "at_most"),
     [
-        ([MEBIBYTE] * 60, 10 * MEBIBYTE),
+        ([MEBIBYTE] * 60, 16 * MEBIBYTE),
         ([9 * MEBIBYTE] * 7, 45 * MEBIBYTE),
-        ([40 * MEBIBYTE] * 2, 10 * MEBIBYTE),
+        ([40 * MEBIBYTE] * 2, 16 * MEBIBYTE),
     ],
     ids=["small", "middle", "large"],
 )
