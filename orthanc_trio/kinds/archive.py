@@ -150,7 +150,11 @@ class ArchiveKind:
         new_plan = None if plan.is_whole else step.plan
         total = len(step.plan.members)
         progress = Progress(
-            instances_done=after.next, instances_total=total, bytes=after.offset, step="Packing"
+            instances_done=after.count,
+            instances_failed=after.next - after.count,
+            instances_total=total,
+            bytes=after.offset,
+            step="Packing",
         )
         return Continue(after, after.next, total + 1, _content(after) | progress_content(progress), new_plan)
 

@@ -10,7 +10,7 @@ from ..index.index import Index
 from ..index.transaction import ReadTransaction
 from ..jobs.kind import StepContext
 from ..jobs.progress import failures_content, progress_content
-from ..model.errors import InexistentItem
+from ..model.errors import UnknownResource
 from ..model.job import FailedInstance, Progress
 from ..model.resource import ResourceLevel
 from ..services.registration import ResourceIds
@@ -120,8 +120,8 @@ async def _store(rewriting: Rewriting, batch: "Sequence[Source | ResourceIds]") 
     ]
 
 
-def _vanished(source: ResourceIds) -> InexistentItem:
-    return InexistentItem(f"This instance was deleted before it could be modified: {source.instance}")
+def _vanished(source: ResourceIds) -> UnknownResource:
+    return UnknownResource(f"This instance was deleted before it could be modified: {source.instance}")
 
 
 def load_sources(tx: ReadTransaction, page: Sequence[ResourceIds]) -> list[Source | ResourceIds]:

@@ -22,7 +22,7 @@ from orthanc_trio.extent import Chunk
 from orthanc_trio.index.memory import open_memory_index
 from orthanc_trio.index.transaction import Transaction
 from orthanc_trio.jobs.kind import JobKind
-from orthanc_trio.kinds import KindServices, discover
+from orthanc_trio.kinds import KindServices, archive_step, archive_whole, discover
 from orthanc_trio.kinds.archive import ArchiveArgs
 from orthanc_trio.kinds.archive_media import write_directory
 from orthanc_trio.kinds.archive_writer import ArchiveCursor
@@ -266,6 +266,27 @@ async def test_a_vanished_instance_is_passed_over(tmp_path: Path) -> None:
         args = ArchiveArgs(resources=(id_of(second, STUDY), "vanished since"))
         read = await archive_of(library, tmp_path, args)
         assert [name.rpartition("/")[2] for name in read.namelist()] == ["CT000002.dcm"]
+
+
+async def test_progress_tells_of_what_was_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive_whole, "SMALL_INSTANCES", 0)
+    monkeypatch.setattr(archive_step, "_STEP_MEMBERS", 2)
+    async with opened_library() as library:
+        instances = [await library.store(data) for data in make_series(3)]
+        await library.remove(id_of(instances[0], INSTANCE), INSTANCE)
+        kind, context = library.kinds["Archive"], Context(tmp_path)
+        args = ArchiveArgs(resources=(id_of(instances[0], STUDY),))
+        plan = await kind.plan(context, args)
+        outcome = await kind.step(context, args, plan, kind.start(plan))
+        while not (isinstance(outcome, Continue) and outcome.done):
+            assert isinstance(outcome, Continue)
+            plan = outcome.plan or plan
+            outcome = await kind.step(context, args, plan, outcome.cursor)
+        assert outcome.content is not None
+        progress = outcome.content["Progress"]
+        assert (progress["InstancesDone"], progress["InstancesFailed"]) == (1, 1)
 
 
 async def test_compressed_transfer_syntaxes_are_stored(tmp_path: Path) -> None:
