@@ -1,7 +1,7 @@
-"""Each file of pydicom can be brought to every transfer syntax to which Orthanc 1.13.0 brings it, as recorded.
+"""Each file of pydicom can be brought to every transfer syntax to which Orthanc 1.13.0 brings it.
 
-Ours knows more of them: Orthanc's package writes neither JPEG 2000 nor RLE. What the pixels are then is told by
-the tests of transcoding.
+Recorded once. Ours knows more of them: Orthanc's package writes neither JPEG 2000 nor RLE. What the pixels are
+then is told by the tests of transcoding.
 """
 
 import io
