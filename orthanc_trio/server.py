@@ -5,6 +5,7 @@
 Each part is opened after, and closed before, what it stands on. Jobs outlive doors.
 """
 
+import gc
 import logging
 import resource
 import signal
@@ -65,13 +66,28 @@ async def serve(
             if settings.http_server_enabled:
                 await doors.start(_open_http_door, context, policy)
             task_status.started(context)
-            await context.stop_requested.wait()
+            with _start_unscanned():
+                await context.stop_requested.wait()
             # Let go of everybody who waits for news or for a job, so that the doors can close.
             context.feed.close()
             await context.jobs.stop(settings.shutdown_grace_period)
         watch.cancel_scope.cancel()
     _logger.warning("The server has stopped")
     return context.ending.restarts
+
+
+@contextmanager
+def _start_unscanned() -> Iterator[None]:
+    """Let the garbage collector pass over what the start has made: it lives as long as the server does.
+
+    A full collection would look at all of it, and every answer would wait meanwhile.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _raise_file_limit() -> None:
