@@ -1,6 +1,7 @@
 """Reading from memory. Each method as in `transaction.py`."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from ..model.event import Change, ChangeType
 from ..model.resource import (
@@ -18,6 +19,8 @@ from .memory_find import matching, nodes_at, values_of
 from .memory_state import MemoryState, Node
 from .query import FindRequest, Key
 from .transaction import ChangesPage, MainTags, MetadataItem, Row
+
+T = TypeVar("T")
 
 _SOP_INSTANCE_UID = "0008,0018"
 _INSTANCE_NUMBER = "0020,0013"
@@ -193,9 +196,9 @@ class MemoryReadTransaction:
         """Return those of `keys` that an attachment bears."""
         return {key for key in keys if key in self._state.files}
 
-    def load_jobs(self) -> list[bytes]:
-        """Return all saved job records."""
-        return list(self._state.jobs.values())
+    def load_jobs(self, read: Callable[[bytes], T]) -> list[T]:
+        """Return what `read` makes of each saved job record."""
+        return list(map(read, self._state.jobs.values()))
 
     def load_plan(self, job_id: str) -> bytes | None:
         """Return the saved plan of a job."""

@@ -6,13 +6,15 @@ Every statement of the index goes through `Statements`, so no `sqlite3.Error` ev
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..model.errors import DatabaseError, FullStorage, OrthancError
 from ..model.resource import ResourceLevel
 from .sqlite_keys import FUNCTIONS
+
+T = TypeVar("T")
 
 DATABASE_NAME = "index"
 BUSY_TIMEOUT_S = 5.0
@@ -55,7 +57,7 @@ def open_writer(folder: Path, *, is_synchronous: bool) -> sqlite3.Connection:
         f"PRAGMA synchronous = {'FULL' if is_synchronous else 'NORMAL'}",
         f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}",
         f"PRAGMA journal_size_limit = {64 * _MIB}",
-        f"PRAGMA cache_size = {-64 * 1024}",
+        f"PRAGMA cache_size = {-16 * 1024}",  # four times as much did not make it faster
     )
 
 
@@ -120,6 +122,13 @@ class Statements:
         """Return all rows of the answer as tuples."""
         try:
             return self._execute(sql, arguments).fetchall()
+        except sqlite3.Error as exc:
+            raise translated(exc) from exc
+
+    def each(self, sql: str, function: Callable[[Any], T]) -> list[T]:
+        """Return what `function` makes of the first column of each row; only one row is held at a time."""
+        try:
+            return [function(value) for (value,) in self._execute(sql)]
         except sqlite3.Error as exc:
             raise translated(exc) from exc
 

@@ -1,9 +1,9 @@
 """Reading from SQLite. Lists go into statements as one JSON text, so the number of queries is bounded."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -25,6 +25,8 @@ from .sqlite_find import Select
 from .sqlite_leaves import load_leaves, load_numbered, load_series_paths
 from .sqlite_totals import load_totals, statistics
 from .transaction import ChangesPage, MainTags, MetadataItem, Row
+
+T = TypeVar("T")
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -254,9 +256,9 @@ class SqliteReadTransaction:
             )
         )
 
-    def load_jobs(self) -> list[bytes]:
-        """Return all saved job records."""
-        return self._sql.column("SELECT record FROM jobs")
+    def load_jobs(self, read: Callable[[bytes], T]) -> list[T]:
+        """Return what `read` makes of each saved job record."""
+        return self._sql.each("SELECT record FROM jobs", read)
 
     def load_plan(self, job_id: str) -> bytes | None:
         """Return the saved plan of a job."""

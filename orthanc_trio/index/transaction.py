@@ -6,9 +6,9 @@ transaction.
 All methods block; they are used only inside functions given to `Index.read` and `Index.write`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -23,6 +23,8 @@ from ..model.resource import (
     Statistics,
 )
 from .query import FindRequest, Key
+
+T = TypeVar("T")
 
 
 class Row(Struct, frozen=True):
@@ -197,8 +199,8 @@ class ReadTransaction(Protocol):
         """Return those of `keys` that an attachment bears."""
         ...
 
-    def load_jobs(self) -> list[bytes]:
-        """Return all saved job records, in no order."""
+    def load_jobs(self, read: Callable[[bytes], T]) -> list[T]:
+        """Return what `read` makes of each saved job record, in no order. Only one is in memory at a time."""
         ...
 
     def load_plan(self, job_id: str) -> bytes | None:

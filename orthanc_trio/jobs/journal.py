@@ -6,6 +6,7 @@ together. One record is never in two saves at the same time, so an older state c
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from sys import intern
 from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
@@ -50,13 +51,25 @@ def encode_record(record: JobRecord) -> bytes:
 def decode_record(data: bytes) -> JobRecord:
     """Return what `encode_record` was given. Raises msgspec.MsgspecError if it is not readable."""
     saved = _decoder.decode(data)
-    # Without the copies the whole of `data` would live on in each `Raw`.
+    record = saved.record
+    # There may be many: what they have in common is kept once. Without the copies the whole of `data` would
+    # live on in each `Raw`.
     return replace(
-        saved.record,
-        args=saved.record.args.copy(),
+        record,
+        kind=intern(record.kind),
+        changed=record.created if record.changed == record.created else record.changed,
+        args=record.args.copy(),
         cursor=None if saved.cursor is UNSET else saved.cursor.copy(),
         user_data=None if saved.user_data is UNSET else saved.user_data.copy(),
     )
+
+
+def _readable(data: bytes) -> JobRecord | None:
+    try:
+        return decode_record(data)
+    except msgspec.MsgspecError:
+        _logger.warning("A saved job cannot be read and is passed over")
+        return None
 
 
 class NewJob(Struct, frozen=True):
@@ -99,8 +112,8 @@ class JobsStore(Protocol):
         """Run a function of a view of what the store holds."""
         ...
 
-    async def load(self) -> list[bytes]:
-        """Return all saved records, in no order."""
+    async def load(self, read: Callable[[bytes], T]) -> list[T]:
+        """Return what `read` makes of each saved record, in no order. It may be called in another thread."""
         ...
 
     async def save_plan(self, job_id: str, plan: bytes | None) -> None:
@@ -173,9 +186,9 @@ class UnsavedStore:
             self._plans.pop(job_id, None)
         self._drop_outputs(dropped_outputs)
 
-    async def load(self) -> list[bytes]:
+    async def load(self, read: Callable[[bytes], T]) -> list[T]:
         """Return what an earlier run saved."""
-        return await self._earlier.load()
+        return await self._earlier.load(read)
 
     async def save_plan(self, job_id: str, plan: bytes | None) -> None:
         """Keep the plan in memory, where a paused job finds it again."""
@@ -201,8 +214,10 @@ class Journal:
         """Those too."""
         self._dropped_outputs: list[str] = []
         """Saved outputs that go with the next save, whatever it is."""
-        self._perhaps_planned: set[str] = set()
-        """Restored jobs without a cursor: the crash may have come between the plan and its first cursor."""
+        self._last_restored = 0
+        """The highest sequence of a restored job. One without a cursor may have a plan all the same, if the
+        crash came between that and its first cursor.
+        """
 
     def note(self, record: JobRecord) -> None:
         """Save `record` soon."""
@@ -271,7 +286,6 @@ class Journal:
     def forget(self, record: JobRecord) -> None:
         """Remove a job and its plan soon."""
         self._fleeting_plans.pop(record.id, None)
-        self._perhaps_planned.discard(record.id)
         if record.is_durable:
             self._unsaved[record.id] = None
             self._has_work.set()
@@ -292,9 +306,8 @@ class Journal:
         """Return the plan of a job; None if it was not made yet."""
         if not record.is_durable:
             return self._fleeting_plans.get(record.id)
-        if record.cursor is None and record.id not in self._perhaps_planned:
+        if record.cursor is None and record.sequence > self._last_restored:
             return None
-        self._perhaps_planned.discard(record.id)
         return await self._store.load_plan(record.id)
 
     async def drop_plan(self, record: JobRecord) -> None:
@@ -306,15 +319,8 @@ class Journal:
 
     async def load(self) -> list[JobRecord]:
         """Return what an earlier process saved. An unreadable record is passed over with a warning."""
-        records = []
-        for data in await self._store.load():
-            try:
-                records.append(decode_record(data))
-            except msgspec.MsgspecError:
-                _logger.warning("A saved job cannot be read and is passed over")
-        self._perhaps_planned = {
-            record.id for record in records if record.cursor is None and not record.state.is_completed
-        }
+        records = [record for record in await self._store.load(_readable) if record is not None]
+        self._last_restored = max((record.sequence for record in records), default=0)
         return records
 
     async def save_holds(self, holds: Holds) -> None:

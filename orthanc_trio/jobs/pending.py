@@ -73,31 +73,35 @@ class PendingQueue:
         """By type the lanes with their best jobs, but for those that are parked."""
         self._parked: dict[str | None, set[_Lane]] = {}
         """By destination the lanes that were found closed by it."""
-        self._entered: set[str] = set()
-        """All that have an entry in a lane."""
         self._waiting: set[str] = set()
-        """Those whose entry counts."""
+        self._left: set[str] = set()
+        """Those that wait no longer and still have an entry in a lane."""
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def add(self, record: JobRecord) -> None:
         """Let a job wait. Safe to repeat."""
+        if record.id in self._waiting:
+            return
         self._waiting.add(record.id)
         key = (record.kind, record.destination)
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = _Lane(*key)
-        if record.id not in self._entered:
-            self._entered.add(record.id)
+        if record.id in self._left:
+            self._left.remove(record.id)
+        else:
             heappush(lane.entries, (-record.priority, record.sequence, record.id))
         self._offer(lane)
 
     def discard(self, job_id: str) -> None:
         """Take a job out, if it waits."""
-        self._waiting.discard(job_id)
-        if len(self._entered) > _MIN_ENTRIES_TO_COMPACT + 2 * len(self._waiting):
-            self._compact()
+        if job_id in self._waiting:
+            self._waiting.remove(job_id)
+            self._left.add(job_id)
+            if len(self._left) > _MIN_ENTRIES_TO_COMPACT + len(self._waiting):
+                self._compact()
 
     def pop(self, types: Set[str] | None = None) -> str | None:
         """Take the best job out that may run now, and return its id; None if there is none.
@@ -111,8 +115,7 @@ class PendingQueue:
             return None
         rank, lane = best
         heappop(lane.entries)
-        self._entered.discard(rank[2])
-        self._waiting.discard(rank[2])
+        self._waiting.remove(rank[2])
         self._withdraw(lane)
         self._offer(lane)
         return rank[2]
@@ -178,7 +181,7 @@ class PendingQueue:
             if best[2] in self._waiting:
                 return best
             heappop(lane.entries)
-            self._entered.discard(best[2])
+            self._left.discard(best[2])
         return None
 
     def _unpark(self, destination: str | None) -> None:
@@ -189,7 +192,7 @@ class PendingQueue:
     def _compact(self) -> None:
         lanes = tuple(self._lanes.values())
         self._lanes, self._offers, self._parked = {}, {}, {}
-        self._entered = set(self._waiting)
+        self._left = set()
         for lane in lanes:
             lane.entries = [entry for entry in lane.entries if entry[2] in self._waiting]
             lane.offers = []

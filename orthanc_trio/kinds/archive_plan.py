@@ -50,8 +50,11 @@ class _NameOf(Protocol):
     def __call__(self, tags: Mapping[str, str], *, utf8: bool) -> str: ...
 
 
-class ArchiveArgs(Struct, frozen=True, kw_only=True):
-    """Which resources to put into an archive, and how they were asked for."""
+class ArchiveArgs(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which resources to put into an archive, and how they were asked for.
+
+    Each pending job holds one, encoded: so only what is not a matter of course.
+    """
 
     resources: tuple[str, ...]
     """Orthanc identifiers. Only an instance may be listed twice: then it is written twice."""

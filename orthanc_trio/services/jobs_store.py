@@ -55,9 +55,9 @@ class IndexJobsStore:
         """Run a function of a read transaction."""
         return await self._index.read(function)
 
-    async def load(self) -> list[bytes]:
-        """Return all saved records, in no order."""
-        return await self._index.read(lambda tx: tx.load_jobs())
+    async def load(self, read: Callable[[bytes], T]) -> list[T]:
+        """Return what `read` makes of each saved record, in no order, in a thread of the index."""
+        return await self._index.read(lambda tx: tx.load_jobs(read))
 
     async def save_plan(self, job_id: str, plan: bytes | None) -> None:
         """Save or (None) drop the plan of a job."""

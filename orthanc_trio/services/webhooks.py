@@ -115,7 +115,7 @@ class Webhooks:
 
     async def _saved_jobs(self) -> list[JobRecord]:
         records = []
-        for data in await self._index.read(lambda tx: tx.load_jobs()):
+        for data in await self._index.read(lambda tx: tx.load_jobs(bytes)):
             # The journal warns of those that cannot be read.
             with suppress(msgspec.MsgspecError):
                 records.append(decode_record(data))

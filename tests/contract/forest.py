@@ -101,7 +101,7 @@ def dump(tx: ReadTransaction) -> dict[str, object]:
         "statistics_of": [tx.statistics_of(id) for id in ids],
         "changes": tx.changes(limit=1000),
         "forgotten": tx.forgotten_files(1000),
-        "jobs": sorted(tx.load_jobs()),
+        "jobs": sorted(tx.load_jobs(bytes)),
         "plans": [tx.load_plan(id) for id in ("a", "b")],
         "outputs": {file: tx.load_output(file) for file in sorted(tx.output_files())},
         "property": tx.get_property("key"),

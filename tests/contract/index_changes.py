@@ -176,7 +176,7 @@ class JobContract(Backend):
             await index.write(lambda tx: tx.save_plan("a", b"plan a"))
             await index.write(lambda tx: tx.save_plan("b", b"plan b"))
             await index.write(lambda tx: tx.save_jobs({"a": b"new"}, ["b", "never"]))
-            assert sorted(await index.read(lambda tx: tx.load_jobs())) == [b"3", b"new"]
+            assert sorted(await index.read(lambda tx: tx.load_jobs(bytes))) == [b"3", b"new"]
             assert await index.read(lambda tx: (tx.load_plan("a"), tx.load_plan("b"))) == (b"plan a", None)
 
     async def test_a_plan_is_replaced_and_dropped(self, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ class ResourceContract(Backend):
                 *tx.numbered("x"),
                 *tx.leaves(["x"]),
                 *tx.forgotten_files(9),
-                *tx.load_jobs(),
+                *tx.load_jobs(bytes),
             )
 
         async with self.open(tmp_path) as index:

@@ -105,7 +105,7 @@ async def test_what_is_refused_leaves_no_job() -> None:
         with pytest.raises(UnknownResource):
             await rig.engine.submit("Count", CountArgs())
         assert rig.engine.records() == []
-        assert not any(await rig.store.load())
+        assert not any(await rig.store.load(bytes))
         rig.check_at_rest()
 
 

@@ -199,9 +199,9 @@ class MemoryStore:
         await trio.lowlevel.checkpoint()
         return function(None)
 
-    async def load(self) -> list[bytes]:
+    async def load(self, read: Callable[[bytes], T]) -> list[T]:
         await trio.lowlevel.checkpoint()
-        return list(self.records.values())
+        return list(map(read, self.records.values()))
 
     async def save_plan(self, job_id: str, plan: bytes | None) -> None:
         if await self._may_write():

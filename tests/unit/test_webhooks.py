@@ -229,7 +229,7 @@ class World:
 
     async def saved_deliveries(self) -> set[str]:
         """The events of the saved jobs that have not succeeded."""
-        records = map(decode_record, await self.index.read(lambda tx: tx.load_jobs()))
+        records = await self.index.read(lambda tx: tx.load_jobs(decode_record))
         return {
             msgspec.json.decode(record.args, type=Delivery).id
             for record in records
