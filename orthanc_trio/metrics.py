@@ -141,9 +141,11 @@ class Metrics:
         """Return the largest of the last seconds."""
         return self._extreme(name, 1)
 
-    def smallest(self, name: str) -> Extreme:
-        """Return the smallest of the last seconds."""
-        return self._extreme(name, -1)
+    def smallest(self, name: str, *aliases: str) -> Extreme:
+        """Return the smallest of the last seconds, which is shown under the other names as well."""
+        found = self._extreme(name, -1)
+        self._instruments.update(dict.fromkeys(aliases, found))
+        return found
 
     def _extreme(self, name: str, sign: int) -> Extreme:
         found = self._instruments.setdefault(name, Extreme(self, sign))

@@ -1,9 +1,10 @@
 """The main DICOM tags of a configuration. Source: the Orthanc Book, option `ExtraMainDicomTags`."""
 
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 
 from ..model.resource import ResourceLevel
-from ..model.tags import MAIN_DICOM_TAGS, MainDicomTags, MainTag, extended
+from ..model.tags import MAIN_DICOM_TAGS, MainDicomTags, MainTag, extended, signature
 from .computed import COMPUTED
 from .dictionary import Dictionary, Entry, tag_text
 
@@ -43,6 +44,11 @@ class IndexedTags:
         self._entries = {tag: Entry(name, vr.encode()) for tag, (name, vr) in known.items()}
         self.table = table
         self._dictionary = dictionary
+
+    @cached_property
+    def signatures(self) -> dict[str, str]:
+        """The metadata MainDicomTagsSignature of each level, by the name of its type, ascending."""
+        return dict(sorted((level.type_name, signature(level, self.table)) for level in self.table))
 
     def number(self, name: str) -> int:
         """Return the tag of a name, or of a number in any spelling. Raises UnknownDicomTag."""

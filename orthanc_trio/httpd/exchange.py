@@ -5,6 +5,7 @@ so neither direction piles up in memory.
 """
 
 import trio
+from msgspec.structs import replace
 
 from .asgi import Message
 from .body import BadBody, Body, ChunkedBody, LengthBody
@@ -167,7 +168,7 @@ class Exchange:
 
     async def fail(self) -> None:
         """Send the answer to an application that could not make one."""
-        self._start = Start(500, [], must_close=True)
+        self._start = Start(500, must_close=True)
         await self._send_body(b"", is_last=True)
 
     async def _send_body(self, body: bytes, *, is_last: bool) -> None:
@@ -217,7 +218,10 @@ class Exchange:
         start = self._start
         if start is None:
             raise RuntimeError("a body came before its answer was started")
-        self._framing = self._choose_framing(start, whole_length)
+        if start.length is None and whole_length is not None and not self._is_bodiless(start):
+            length = (b"Content-Length", b"%d" % whole_length)
+            start = replace(start, headers=(*start.headers, length), length=whole_length)
+        self._framing = self._choose_framing(start)
         if start.must_close or self._framing is Framing.CLOSE or self._is_body_hopeless:
             self._keep_alive_lines = None
         self._remaining = start.length or 0
@@ -225,12 +229,12 @@ class Exchange:
         self.is_started = True
         return data
 
-    def _choose_framing(self, start: Start, whole_length: int | None) -> Framing:
-        if self._head.method == "HEAD" or start.status < 200 or start.status in (204, 304):
+    def _is_bodiless(self, start: Start) -> bool:
+        return self._head.method == "HEAD" or start.status < 200 or start.status in (204, 304)
+
+    def _choose_framing(self, start: Start) -> Framing:
+        if self._is_bodiless(start):
             return Framing.NONE
-        if start.length is None and whole_length is not None:
-            start.length = whole_length
-            start.headers.append((b"Content-Length", b"%d" % whole_length))
         if start.length is not None:
             return Framing.LENGTH
         return Framing.CHUNKED if self._head.is_http_11 else Framing.CLOSE

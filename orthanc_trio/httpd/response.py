@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable
 from enum import Enum, auto
+from functools import lru_cache
 from http import HTTPStatus
 
 from msgspec import Struct
 
 from .options import HttpOptions
 
-Headers = Iterable[tuple[bytes, bytes]]
+Headers = tuple[tuple[bytes, bytes], ...]
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
@@ -17,6 +18,8 @@ _STATUS_LINES = {
 }
 _OWN_HEADERS = frozenset({b"connection", b"keep-alive", b"transfer-encoding"})
 _CLOSE = b"Connection: close\r\n"
+_MOST_REMEMBERED = 256
+"""Heads of answers: who polls gets the same one again and again."""
 
 
 class Framing(Enum):
@@ -30,27 +33,33 @@ class Framing(Enum):
     """By the end of the connection: HTTP/1.0."""
 
 
-class Start(Struct, gc=False):
+class Start(Struct, frozen=True, gc=False):
     """What the application decided about an answer before its body."""
 
     status: int
-    headers: list[tuple[bytes, bytes]]
+    headers: Headers = ()
     length: int | None = None
     must_close: bool = False
 
 
-def read_start(status: int, headers: Headers) -> Start:
+def read_start(status: int, headers: Iterable[tuple[bytes, bytes]]) -> Start:
     """Sort out the headers that belong to the connection."""
-    start = Start(status, [])
+    return _read_start(status, tuple(headers))
+
+
+@lru_cache(_MOST_REMEMBERED)
+def _read_start(status: int, headers: Headers) -> Start:
+    kept = []
+    length, must_close = None, False
     for header in headers:
         name = header[0].lower()
         if name not in _OWN_HEADERS:
-            start.headers.append(header)
+            kept.append(header)
             if name == b"content-length":
-                start.length = int(header[1])
+                length = int(header[1])
         elif name == b"connection":
-            start.must_close = is_close(header)
-    return start
+            must_close = is_close(header)
+    return Start(status, tuple(kept), length, must_close)
 
 
 def is_close(header: tuple[bytes, bytes]) -> bool:
@@ -65,6 +74,7 @@ def connection_lines(options: HttpOptions) -> bytes:
     return b"Connection: keep-alive\r\nKeep-Alive: timeout=%d\r\n" % options.keep_alive_timeout_s
 
 
+@lru_cache(_MOST_REMEMBERED)
 def encode_head(start: Start, framing: Framing, keep_alive_lines: bytes | None) -> bytes:
     """Write the head of an answer; without `keep_alive_lines` it says that the connection ends.
 

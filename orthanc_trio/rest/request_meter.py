@@ -21,9 +21,8 @@ class RequestMeter:
         self._active = 0
         self._most_active = metrics.largest("orthanc_rest_api_active_requests")
         self._duration_ms = metrics.largest("orthanc_rest_api_duration_ms")
-        self._fewest_free = tuple(
-            metrics.smallest(name)
-            for name in ("orthanc_available_http_threads", "orthanc_available_http_threads_count")
+        self._fewest_free = metrics.smallest(
+            "orthanc_available_http_threads", "orthanc_available_http_threads_count"
         )
         self._requests = metrics.histogram(
             "orthanc_http_request_duration_seconds",
@@ -34,8 +33,7 @@ class RequestMeter:
     def __enter__(self) -> None:
         self._active += 1
         self._most_active.see(self._active)
-        for fewest in self._fewest_free:
-            fewest.see(max(0, self._threads - self._active))
+        self._fewest_free.see(max(0, self._threads - self._active))
 
     def __exit__(
         self, type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -156,7 +156,9 @@ def _effective_method(scope: Scope, headers: Mapping[bytes, bytes]) -> str:
     method: str = scope["method"]
     if method not in _METHODS:
         return method
-    asked = headers.get(b"x-http-method-override", b"").decode("latin-1")
+    asked = ""
+    if b"x-http-method-override" in headers:
+        asked = headers[b"x-http-method-override"].decode("latin-1")
     if not asked and method == "GET" and b"_method" in scope["query_string"]:
         asked = query_of(scope).get("_method", "")
     if not asked:

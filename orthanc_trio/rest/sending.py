@@ -110,20 +110,23 @@ async def discard(answer: AnyAnswer) -> None:
 
 
 def _start(answer: AnyAnswer) -> Message:
-    headers = [] if answer.media_type is None else [_content_type(answer.media_type)]
-    if answer.headers:
-        headers.extend((name.encode("latin-1"), value.encode()) for name, value in answer.headers)
+    headers = _headers(answer.media_type, answer.headers)
     if not isinstance(answer, StreamAnswer):
-        headers.append(NOSNIFF)
         # Of what is not sent because the client has it, the length would be that of the whole.
-        if answer.status != _NOT_MODIFIED:
-            headers.append((b"Content-Length", b"%d" % _length_of(answer)))
+        has_length = answer.status != _NOT_MODIFIED
+        length = ((b"Content-Length", b"%d" % _length_of(answer)),) if has_length else ()
+        headers = (*headers, NOSNIFF, *length)
     return {"type": "http.response.start", "status": answer.status, "headers": headers}
 
 
 @lru_cache(64)
-def _content_type(media_type: str) -> tuple[bytes, bytes]:
-    return b"Content-Type", media_type.encode("latin-1")
+def _headers(media_type: str | None, others: tuple[tuple[str, str], ...]) -> tuple[tuple[bytes, bytes], ...]:
+    encoded = [(name.encode("latin-1"), value.encode()) for name, value in others]
+    return (*_content_type(media_type), *encoded)
+
+
+def _content_type(media_type: str | None) -> tuple[tuple[bytes, bytes], ...]:
+    return () if media_type is None else ((b"Content-Type", media_type.encode("latin-1")),)
 
 
 def _length_of(answer: Answer | FileAnswer) -> int:

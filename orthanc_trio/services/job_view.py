@@ -25,9 +25,8 @@ _encode = msgspec.json.Encoder().encode
 def iso_basic(time: datetime) -> str:
     """Return `time` (UTC) as `YYYYMMDDTHHMMSS.ffffff`; without the fraction if it is zero."""
     # A tenth of the time of strftime, which was an eighth of that of a whole request.
-    text = time.isoformat()
-    end = 26 if time.microsecond else 19
-    return f"{text[:4]}{text[5:7]}{text[8:13]}{text[14:16]}{text[17:end]}"
+    text = time.isoformat().replace("-", "", 2).replace(":", "", 2)
+    return text[: 22 if time.microsecond else 15]
 
 
 def job_view(record: JobRecord, now: datetime, *, retry_as: JobState = JobState.RETRY) -> dict[str, Any]:

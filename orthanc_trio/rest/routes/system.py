@@ -1,12 +1,12 @@
 """What the server says of itself. Source: `GET /system`, `GET /statistics`."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from ... import __version__
 from ...config.choice import OverwriteInstances
 from ...config.settings import Settings
-from ...model.resource import ResourceLevel, Statistics
-from ...model.tags import MainDicomTags, signature
+from ...model.resource import Statistics
 from ...services.context import About, ServerContext
 from ..routing import Doc, Routes
 from ..wire import AnyAnswer, Request, json_answer
@@ -30,7 +30,7 @@ routes = Routes()
 @routes.get("/system", hot=True, doc=Doc(answer=dict[str, Any]))
 async def get_system(context: ServerContext, request: Request) -> AnyAnswer:
     """Answer the version and the options that clients look at."""
-    return json_answer(system_json(context.settings, context.about, context.indexed_tags.table))
+    return json_answer(system_json(context.settings, context.about, context.indexed_tags.signatures))
 
 
 @routes.get("/statistics", hot=True, doc=Doc(answer=dict[str, Any]))
@@ -53,7 +53,7 @@ def statistics_json(statistics: Statistics) -> dict[str, Any]:
     }
 
 
-def system_json(settings: Settings, about: About, table: MainDicomTags) -> dict[str, Any]:
+def system_json(settings: Settings, about: About, signatures: Mapping[str, str]) -> dict[str, Any]:
     """Return the JSON of `/system`."""
     return {
         "ApiVersion": API_VERSION,
@@ -69,7 +69,7 @@ def system_json(settings: Settings, about: About, table: MainDicomTags) -> dict[
         "HttpPort": settings.http_port,
         "IngestTranscoding": settings.ingest_transcoding or "",
         "IsHttpServerSecure": about.is_http_secure,
-        "MainDicomTags": dict(sorted((level.type_name, signature(level, table)) for level in ResourceLevel)),
+        "MainDicomTags": signatures,
         "MaximumPatientCount": settings.maximum_patient_count,
         "MaximumStorageMode": settings.maximum_storage_mode.value,
         "MaximumStorageSize": settings.maximum_storage_size,
