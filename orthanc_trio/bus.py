@@ -4,7 +4,7 @@
 conflated there, never queued without bound.
 """
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
@@ -50,6 +50,11 @@ class Mailbox(Generic[MessageT]):
     def put(self, key: Hashable, message: MessageT) -> None:
         """Add a message; one of the same key that was not read yet is replaced."""
         self._messages[key] = message
+        self._arrived.set()
+
+    def put_all(self, messages: Mapping[Hashable, MessageT]) -> None:
+        """Add messages by key, in one go."""
+        self._messages.update(messages)
         self._arrived.set()
 
     def close(self) -> None:

@@ -9,7 +9,8 @@ import base64
 import binascii
 import hashlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import trio
@@ -219,7 +220,7 @@ class _Cycle:
         """Send a message of the application. Raises ClientGone, an OSError, when the client has left."""
         match message["type"]:
             case "websocket.texts":
-                await self._send_frames(frames(message["texts"]))
+                await self._send_frames(_frames_of(message["texts"]))
             case "websocket.send":
                 await self._send_frames(_frame_of(message))
             case "websocket.accept":
@@ -323,6 +324,14 @@ class _Cycle:
             pass
         finally:
             self._transport.close()
+
+
+def _frames_of(texts: Sequence[bytes]) -> bytes:
+    return frames(texts) if len(texts) == 1 else _shared_frames(tuple(texts))
+
+
+_shared_frames = lru_cache(2)(frames)
+"""Of news that many clients get at the same time."""
 
 
 def _frame_of(message: Message) -> bytes:

@@ -1,16 +1,18 @@
 """The feed: what happens, pushed to whoever watches. A message is encoded once for all subscribers.
 
-A snapshot first, then deltas. The state of a job replaces older unread news of the same job. Changes are
+A snapshot first, then deltas. The state of a job replaces older unread news of the same job; what happens to
+many jobs at once is handed to each subscriber in one go. Changes are
 history, so they are queued, but never more than a bound: then a subscriber is told from where to ask
 `/changes` itself.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+import trio
 from msgspec import Struct
 
 from ..bus import Mailbox
@@ -18,6 +20,9 @@ from ..jobs.engine import JobsEngine
 from ..model.event import Change, ChangeEvent, Event, JobEvent, JobForgotten
 from .job_filter import EVERYTHING, matching
 from .job_view import JobViews
+
+if TYPE_CHECKING:
+    from ..model.job import JobRecord
 
 _UNREAD_CHANGES = 1000
 
@@ -81,6 +86,8 @@ class Feed:
         self._now = now
         self._subscriptions: dict[str | None, dict[Subscription, None]] = {}
         """By watched job; those of everything under None."""
+        self._fresh: dict[str, tuple[JobRecord, datetime]] = {}
+        """The newest state of each job that is not handed over yet, and when it was told."""
         self.is_closed = False
 
     def notice(self, event: Event) -> None:
@@ -88,21 +95,33 @@ class Feed:
         if not self._subscriptions:
             return
         match event:
-            case JobEvent(record):
-                watchers = self._watchers(record.id)
-                if watchers:
-                    job = self._views.encode(record, self._now())
-                    message = FeedMessage(b'{"Type":"Job","Job":' + job + b"}")
-                    for watcher in watchers:
-                        watcher.mailbox.put(record.id, message)
+            case JobEvent(record) if None in self._subscriptions or record.id in self._subscriptions:
+                if not self._fresh:
+                    trio.lowlevel.current_trio_token().run_sync_soon(self._hand_over)
+                self._fresh[record.id] = record, self._now()
             case JobForgotten(id=id):
+                self._hand_over()
                 self._tell_forgotten(id)
             case ChangeEvent(change) if watchers := self._watchers():
+                self._hand_over()
                 message = change_message(change)
                 for watcher in watchers:
                     watcher.tell_change(message)
             case _:
                 pass
+
+    def _hand_over(self) -> None:
+        """Give the subscribers what is fresh. Before anything else is put into their mailboxes, too."""
+        fresh, self._fresh = self._fresh, {}
+        messages: dict[Hashable, FeedMessage] = {
+            job_id: FeedMessage(b'{"Type":"Job","Job":' + self._views.encode(record, told) + b"}")
+            for job_id, (record, told) in fresh.items()
+        }
+        for watcher in self._watchers() if messages else ():
+            watcher.mailbox.put_all(messages)
+        for job_id in self._subscriptions.keys() & messages.keys():
+            for watcher in self._subscriptions[job_id]:
+                watcher.mailbox.put(job_id, messages[job_id])
 
     def _watchers(self, *job_ids: str) -> list[Subscription]:
         return [one for key in (None, *job_ids) for one in self._subscriptions.get(key, ())]
@@ -117,6 +136,7 @@ class Feed:
     @contextmanager
     def watch(self, job_id: str | None = None) -> Iterator[Subscription]:
         """Subscribe to one job or to everything, from now on."""
+        self._hand_over()
         subscription = Subscription(job_id)
         if self.is_closed:
             subscription.mailbox.close()
@@ -140,10 +160,12 @@ class Feed:
             record = self._jobs.get(job_id)
             records = [] if record is None else [record]
         jobs = await self._views.encode_many(records, self._now())
+        self._hand_over()
         return FeedMessage(b'{"Type":"Snapshot","Jobs":' + jobs + b"}")
 
     def close(self) -> None:
         """End all subscriptions, because the server stops."""
+        self._hand_over()
         self.is_closed = True
         for alike in self._subscriptions.values():
             for subscription in alike:

@@ -28,6 +28,13 @@ async def test_a_mailbox_keeps_the_newest_message_of_each_key() -> None:
     assert await mailbox.take() == ["a2", "b1"]
 
 
+async def test_many_messages_are_put_at_once() -> None:
+    mailbox = Mailbox[str]()
+    mailbox.put("b", "b1")
+    mailbox.put_all({"a": "a1", "b": "b2"})
+    assert await mailbox.take() == ["b2", "a1"]
+
+
 async def test_a_reader_waits_for_the_next_message() -> None:
     mailbox = Mailbox[str]()
     received: list[list[str] | None] = []
