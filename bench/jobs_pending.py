@@ -34,6 +34,7 @@ def _measure(server: Server, data: Data, instance: str) -> list[Sample]:
     known = len(server.get_json("/jobs"))
     server.stop()
     start_ms = timed_ms(server.start)
+    restored_bytes = server.rss_bytes() - before_bytes
     require(len(server.get_json("/jobs")) == known, "jobs were lost at the restart")
     label = f"{count:,} pending jobs"
     return [
@@ -41,6 +42,7 @@ def _measure(server: Server, data: Data, instance: str) -> list[Sample]:
         *_rows(label, full),
         Sample(f"{label}: submitted on {_SUBMITTERS} connections", "jobs/s", count / fill_s),
         Sample(f"{label}: memory", "B/job", grown_bytes / count, Better.LOWER),
+        Sample(f"{label}: memory after a restart", "B/job", restored_bytes / count, Better.LOWER),
         Sample(f"{label}: start of the server", "s", start_ms / 1000, Better.LOWER),
     ]
 
