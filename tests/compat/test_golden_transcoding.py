@@ -1,6 +1,6 @@
 """Each file of pydicom can be brought to every transfer syntax to which Orthanc 1.13.0 brings it.
 
-Recorded once. Ours knows more of them: Orthanc's package writes neither JPEG 2000 nor RLE. What the pixels are
+Recorded once. Ours knows more: the package of Orthanc writes neither JPEG 2000 nor RLE. What the pixels are
 then is told by the tests of transcoding.
 """
 
