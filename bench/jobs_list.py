@@ -2,27 +2,19 @@
 
 import time
 
-from .connection import Connection
 from .data import Data
 from .failure import require
-from .jobs_latency import all_succeeded, submit_tiny
-from .load import in_parallel, load_one
+from .jobs_latency import all_succeeded, submit_many
+from .load import load_one
 from .question import Better, Question, Sample
 from .server import Server
 
 _REPEATS = 15
-_SUBMITTERS = 2
-_DEADLINE_S = 300.0
 
 
 def _case(count: int) -> Question:
     def prepare(server: Server, data: Data) -> set[str]:
-        jobs = _submit(server, load_one(server, data), count)
-        deadline = time.monotonic() + _DEADLINE_S
-        while not all_succeeded(server.get_json("/jobs?expand"), jobs):
-            require(time.monotonic() < deadline, f"{count} jobs were not done after {_DEADLINE_S:.0f} s")
-            time.sleep(0.2)
-        return jobs
+        return submit_many(server, load_one(server, data), count)
 
     def measure(server: Server, _data: Data, jobs: set[str]) -> list[Sample]:
         times_ms = []
@@ -39,17 +31,6 @@ def _case(count: int) -> Question:
 
     settings = {"JobsHistorySize": 100_000}
     return Question(name=f"jobs/list/{count}", prepare=prepare, measure=measure, settings=settings)
-
-
-def _submit(server: Server, instance: str, count: int) -> set[str]:
-    jobs: list[str] = []
-    todo = iter(range(count))
-
-    def work(connection: Connection) -> None:
-        jobs.extend(submit_tiny(connection, instance) for _ in todo)
-
-    in_parallel(server, _SUBMITTERS, work)
-    return set(jobs)
 
 
 QUESTIONS = [_case(count) for count in (10, 1_000, 10_000)]
