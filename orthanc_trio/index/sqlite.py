@@ -50,7 +50,10 @@ def _connect(folder: Path, *, is_synchronous: bool, readers: int) -> list[sqlite
     opened = [open_writer(folder, is_synchronous=is_synchronous)]
     try:
         migrate(opened[0])
-        opened.extend(open_reader(folder) for _ in range(1 + READERS_THAT_WRITE + readers))
+        opened.append(open_reader(folder))
+        # What these look at has just changed, by what they wrote last.
+        opened.extend(open_reader(folder, is_mapped=False) for _ in range(READERS_THAT_WRITE))
+        opened.extend(open_reader(folder) for _ in range(readers))
     except OrthancError:
         for connection in opened:
             connection.close()

@@ -61,9 +61,13 @@ def open_writer(folder: Path, *, is_synchronous: bool) -> sqlite3.Connection:
     )
 
 
-def open_reader(folder: Path) -> sqlite3.Connection:
-    """Return a connection that cannot write. Raises DatabaseError."""
-    return _open(folder, "PRAGMA query_only = ON", f"PRAGMA cache_size = {-16 * 1024}")
+def open_reader(folder: Path, *, is_mapped: bool = True) -> sqlite3.Connection:
+    """Return a connection that cannot write. Raises DatabaseError.
+
+    With `is_mapped` it reads through a mapping of the file: quick for much, but made anew after each commit.
+    """
+    settings = () if is_mapped else ("PRAGMA mmap_size = 0",)
+    return _open(folder, "PRAGMA query_only = ON", f"PRAGMA cache_size = {-16 * 1024}", *settings)
 
 
 def _open(folder: Path, *settings: str) -> sqlite3.Connection:
@@ -79,7 +83,7 @@ def _open(folder: Path, *settings: str) -> sqlite3.Connection:
         (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
         if mode != "wal":
             raise DatabaseError(f"Cannot open the index in {folder}: no write-ahead log possible there")
-        for setting in (*settings, f"PRAGMA mmap_size = {256 * _MIB}", "PRAGMA temp_store = MEMORY"):
+        for setting in (f"PRAGMA mmap_size = {256 * _MIB}", "PRAGMA temp_store = MEMORY", *settings):
             connection.execute(setting)
         for name, (count, function) in FUNCTIONS.items():
             connection.create_function(name, count, function, deterministic=True)

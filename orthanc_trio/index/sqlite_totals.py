@@ -43,7 +43,7 @@ _SIZES = {level: _sizes(level) for level in ResourceLevel}
 
 def load_totals(sql: Statements, row: int, level: ResourceLevel, attachment_type: int | None) -> Statistics:
     """Return the totals of the resource of `row`, which is of `level`; sizes of one type or all."""
-    counts = dict(sql.all(_COUNTS[level], (row,)))
+    counts = {level: 1} if level is ResourceLevel.INSTANCE else dict(sql.all(_COUNTS[level], (row,)))
     sizes = map(sum, zip(*sql.all(_SIZES[level], (row, attachment_type)), strict=True))
     return statistics([*(counts.get(int(each), 0) for each in ResourceLevel), *sizes])
 
