@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import trio
 
+from orthanc_trio.extent import Chunk
 from orthanc_trio.jobs.attempt import AnyOutcome
 from orthanc_trio.jobs.journal import decode_record
 from orthanc_trio.jobs.kind import Look
@@ -78,6 +79,19 @@ async def test_a_tiny_job_is_done_and_durable_when_its_submission_is_answered() 
         assert await rig.engine.wait(record.id) == record
         assert kind.effects == [("a", 0)]
         rig.check_at_rest()
+
+
+async def test_a_tiny_job_whose_result_streams_waits_for_its_turn() -> None:
+    async def step(context: Context, position: int) -> None:
+        assert context.sink is not None
+        await context.sink.send(b"x")
+
+    async with running_engine(TinyKind(step)) as rig:
+        send, receive = trio.open_memory_channel[Chunk](0)
+        options = SubmitOptions(is_durable=False)
+        record = await rig.engine.submit("Count", CountArgs(label="a"), options, sink=send)
+        assert (record.state, record.content) == (JobState.PENDING, {"Label": "a"})
+        assert [chunk async for chunk in receive] == [b"x"]
 
 
 async def test_a_job_that_is_not_tiny_is_looked_up_and_run_as_any_other() -> None:
