@@ -54,6 +54,7 @@ ERRORS: list[tuple[str, str, str | None, int, int | None, str | None]] = [
     ("GET", "/studies/x/archive", None, 404, 7, "Missing resource while creating an archive: x"),
     ("GET", "/tools/create-archive", None, 400, 8, "Missing resources argument"),
     ("GET", "/tools/create-archive?resources=x", None, 404, 17, None),
+    ("GET", "/tools/create-archive?resources=,", None, 404, 17, None),
     ("POST", "/tools/create-archive", "null", 400, 15, None),
     ("POST", "/tools/create-archive", "{}", 400, 15, "Missing field Resources in the JSON body"),
     ("POST", "/tools/create-archive", "[1]", 400, 15, "Expected a list of strings (Orthanc identifiers)"),

@@ -190,6 +190,13 @@ def test_a_history_of_no_job_breaks_no_stream(tmp_path: Path, is_streamed: bool)
             assert (reply.status, reply.json()["OrthancStatus"]) == (404, 7)
 
 
+def test_a_comma_may_end_a_list_of_resources(tmp_path: Path) -> None:
+    with running_server(tmp_path, SyncStorageArea=False) as server:
+        study = server.request("POST", "/instances", make_instance()).json()["ParentStudy"]
+        for text, status in (("", 200), (f"{study},", 200), (f"{study},,", 404), (f",{study}", 404)):
+            assert server.get(f"/tools/create-archive?resources={text}").status == status
+
+
 @pytest.mark.parametrize(("is_streamed", "disposition"), [(True, 'filename=""'), (False, None)])
 def test_an_empty_name_is_only_told_of_a_stream(
     tmp_path: Path, is_streamed: bool, disposition: str | None

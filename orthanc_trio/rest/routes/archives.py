@@ -72,10 +72,10 @@ def _mount_tool(path: str, kind: str, *, is_extended: bool) -> None:
         if "resources" not in request.query:
             raise BadRequest("Missing resources argument")
         syntax, quality = transcoding_of_url(request)
-        resources = sorted({id for id in request.query["resources"].split(",") if id})
+        resources = _separated(request.query["resources"])
         filename = request.query.get("filename", "Archive.zip")
         args = ArchiveArgs(
-            resources=tuple(resources),
+            resources=resources,
             is_post=False,
             is_extended=is_extended,
             filename=filename,
@@ -99,6 +99,11 @@ for _level in (ResourceLevel.PATIENT, ResourceLevel.STUDY, ResourceLevel.SERIES)
 _mount_tool("/tools/create-archive", "Archive", is_extended=False)
 _mount_tool("/tools/create-media", "Media", is_extended=False)
 _mount_tool("/tools/create-media-extended", "Media", is_extended=True)
+
+
+def _separated(text: str) -> tuple[str, ...]:
+    """Return the identifiers of a URL in their order, each once; a comma may stand at the end."""
+    return tuple(sorted(set(text.removesuffix(",").split(",")))) if text else ()
 
 
 def _listed(body: Any) -> tuple[tuple[str, ...], Fields]:
