@@ -28,16 +28,26 @@ class Channel:
             data, self.held = self.held, b""
             return data
         try:
-            found = self.transport.receive_nowait()
-            if found is not None and self._has_turned():
-                await trio.lowlevel.checkpoint()
-            while found is None:
-                await self._wait(self.transport.wait_readable)
-                found = self.transport.receive_nowait()
+            found = await self._receive(self._wait_readable)
         except ClientGone:
             self.is_lost = True
             raise
         self.is_lost = not found
+        return found
+
+    async def read_unhurried(self) -> bytes:
+        """Return what comes next, however long that takes; `b""` at the end. Raises ClientGone."""
+        return await self._receive(self.transport.wait_readable)
+
+    async def _receive(self, wait: Callable[[], Awaitable[None]]) -> bytes:
+        # A client on our own processor has often sent its next request as soon as our answer has left.
+        found = self.transport.receive_nowait()
+        if found is not None and self._has_turned():
+            await trio.lowlevel.checkpoint()
+        while found is None:
+            self._burst = 0
+            await wait()
+            found = self.transport.receive_nowait()
         return found
 
     async def read_into(self, room: memoryview) -> None:
@@ -94,6 +104,9 @@ class Channel:
         except ClientGone:
             self.is_lost = True
             raise
+
+    async def _wait_readable(self) -> None:
+        await self._wait(self.transport.wait_readable)
 
     async def _wait(self, wait: Callable[[], Awaitable[None]]) -> None:
         self._burst = 0

@@ -115,20 +115,13 @@ class Connection:
             if held and not has_begun:
                 has_begun = True
                 self._expires_at = trio.current_time() + self._options.request_timeout_s
-            data = await self._read_more()
+            data = await channel.read_unhurried()
             if not data:
                 return None
             channel.held = held + data
         self._expires_at = math.inf
         channel.held = held[end + 4 :]
         return held[: end + 4]
-
-    async def _read_more(self) -> bytes:
-        while True:
-            await self._transport.wait_readable()
-            data = self._transport.receive_nowait()
-            if data is not None:
-                return data
 
     async def _answer(self, head: Head, scope: Scope) -> bool:
         """Answer one request; return whether another one may follow."""

@@ -586,3 +586,21 @@ async def test_misuse_by_the_application_is_an_error(autojump_clock: MockClock) 
     async with connected(app) as client:
         await client.answers(request_bytes("GET", "/"))
     assert len(errors) == 4
+
+
+async def test_a_client_that_always_has_sent_more_keeps_nobody_waiting(autojump_clock: MockClock) -> None:
+    many = 1000
+    answered = 0
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal answered
+        answered += 1
+        if answered < many:
+            client.transport.feed(request_bytes("GET", "/"))
+        await reply(send, b"")
+
+    async with connected(app) as client:
+        client.transport.feed(request_bytes("GET", "/"))
+        for _ in range(3):
+            await trio.lowlevel.checkpoint()
+        assert 0 < answered < many
