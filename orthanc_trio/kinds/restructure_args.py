@@ -1,15 +1,20 @@
 """What jobs `SplitStudy` and `MergeStudy` were asked for, and how far they are."""
 
+from abc import ABCMeta, abstractmethod
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, StructMeta
 
 from ..dicom.modification import Modification
 from ..services.registration import Origin
 from .rewriting_plan import RewritingCursor
 
 
-class RestructureArgs(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class _AbstractMeta(StructMeta, ABCMeta):
+    """Makes structs with abstract methods, which cannot be instantiated."""
+
+
+class RestructureArgs(Struct, frozen=True, kw_only=True, omit_defaults=True, metaclass=_AbstractMeta):
     """A request to have instances go to another study."""
 
     study: str
@@ -24,9 +29,9 @@ class RestructureArgs(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Whether a job that fails or is cancelled takes back what it has stored."""
 
     @property
+    @abstractmethod
     def resources(self) -> tuple[str, ...]:
         """The resources whose instances go."""
-        raise NotImplementedError
 
 
 class SplitArgs(RestructureArgs, frozen=True, kw_only=True, omit_defaults=True):

@@ -35,9 +35,10 @@ from orthanc_trio.model.errors import (
 )
 from orthanc_trio.model.job import Continue, Done, RetryAfter
 from orthanc_trio.model.resource import Attachment, AttachmentType, Metadata, ResourceLevel
-from orthanc_trio.storage.area import Storage, StorageArea
+from orthanc_trio.storage.area import StorageArea
 from orthanc_trio.storage.memory import MemoryArea
 from tests.support.dicom import ABSENT, make_dataset, make_instance, make_series, write
+from tests.support.storage import opened_storage
 
 PATIENT, STUDY, SERIES, INSTANCE = ResourceLevel
 NOW = datetime(2030, 4, 5, 6, 7, 8, tzinfo=UTC)
@@ -120,19 +121,15 @@ async def opened_library(
     *, is_synchronous: bool = False, area: StorageArea | None = None
 ) -> AsyncIterator[Library]:
     area = area or MemoryArea()
-    storage = Storage(area, threads=2)
-    try:
-        async with open_memory_index() as index:
-            services = KindServices(
-                index=index,
-                storage=storage,
-                is_synchronous=is_synchronous,
-                cores=2,
-                now=lambda: NOW,
-            )
-            yield Library(services, area)
-    finally:
-        await storage.close()  # its threads would keep all files in memory for the rest of the tests
+    async with opened_storage(area, threads=2) as storage, open_memory_index() as index:
+        services = KindServices(
+            index=index,
+            storage=storage,
+            is_synchronous=is_synchronous,
+            cores=2,
+            now=lambda: NOW,
+        )
+        yield Library(services, area)
 
 
 def id_of(instance: ParsedInstance, level: ResourceLevel) -> str:

@@ -1,6 +1,7 @@
 """What the library says is always what the index says, however long it has been kept."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import trio
@@ -11,16 +12,18 @@ from orthanc_trio.index.transaction import ReadTransaction, Transaction
 from orthanc_trio.model.event import ChangeEvent, ChangeType, ResourceDeleted, ResourcesTouched
 from orthanc_trio.model.resource import Metadata, ResourceLevel
 from orthanc_trio.services.library import Library
-from orthanc_trio.storage.area import Storage
 from orthanc_trio.storage.memory import MemoryArea
 from tests.contract.forest import log_changes, row_of, store_all
+from tests.support.storage import opened_storage
 
 T = TypeVar("T")
 STUDY, SERIES = ResourceLevel.STUDY, ResourceLevel.SERIES
 
 
-def make_library(index: Index) -> Library:
-    return Library(index, Storage(MemoryArea(), threads=1), is_stable=lambda id: id == "stable")
+@asynccontextmanager
+async def open_library() -> AsyncIterator[tuple[Index, Library]]:
+    async with open_memory_index() as index, opened_storage(MemoryArea()) as storage:
+        yield index, Library(index, storage, is_stable=lambda id: id == "stable")
 
 
 def touch(tx: Transaction) -> None:
@@ -28,8 +31,7 @@ def touch(tx: Transaction) -> None:
 
 
 async def test_a_resource_is_described_once_until_it_is_touched() -> None:
-    async with open_memory_index() as index:
-        library = make_library(index)
+    async with open_library() as (index, library):
         await index.write(store_all("p/s/e/i"))
         first = await library.describe(STUDY, "s")
         assert await library.describe(STUDY, "s") is first
@@ -41,16 +43,14 @@ async def test_a_resource_is_described_once_until_it_is_touched() -> None:
 
 
 async def test_a_resource_is_not_described_at_another_level() -> None:
-    async with open_memory_index() as index:
-        library = make_library(index)
+    async with open_library() as (index, library):
         await index.write(store_all("p/s/e/i"))
         assert await library.describe(STUDY, "s") is not None
         assert await library.describe(SERIES, "s") is None
 
 
 async def test_a_deleted_resource_is_forgotten() -> None:
-    async with open_memory_index() as index:
-        library = make_library(index)
+    async with open_library() as (index, library):
         await index.write(store_all("p/s/e/i"))
         await library.describe(STUDY, "s")
         await index.write(lambda tx: tx.delete("s"))
@@ -77,9 +77,9 @@ class SlowIndex:
 
 
 async def test_what_was_read_before_a_change_is_not_kept_after_it() -> None:
-    async with open_memory_index() as index:
+    async with open_memory_index() as index, opened_storage(MemoryArea()) as storage:
         slow = SlowIndex(index)
-        library = make_library(slow)
+        library = Library(slow, storage, is_stable=lambda _: False)
         await index.write(store_all("p/s/e/i"))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(library.describe, STUDY, "s")
@@ -93,8 +93,7 @@ async def test_what_was_read_before_a_change_is_not_kept_after_it() -> None:
 
 
 async def test_a_page_joins_what_is_kept_and_what_is_new_in_ascending_order() -> None:
-    async with open_memory_index() as index:
-        library = make_library(index)
+    async with open_library() as (index, library):
         await index.write(store_all("p/s/b/1", "p/s/a/2", "p/s/c/3"))
         await library.describe(SERIES, "b")
         assert [each.facts.id for each in await library.describe_level(SERIES)] == ["a", "b", "c"]
@@ -104,8 +103,7 @@ async def test_a_page_joins_what_is_kept_and_what_is_new_in_ascending_order() ->
 
 
 async def test_a_change_of_a_resource_makes_its_description_untrue() -> None:
-    async with open_memory_index() as index:
-        library = make_library(index)
+    async with open_library() as (index, library):
         await index.write(store_all("p/s/e/i"))
         first = await library.describe(STUDY, "s")
         logged = await index.write(lambda tx: log_changes(tx, "s", ChangeType.STABLE_STUDY))
@@ -114,8 +112,7 @@ async def test_a_change_of_a_resource_makes_its_description_untrue() -> None:
 
 
 async def test_an_ancestor_is_found_by_its_level() -> None:
-    async with open_memory_index() as index:
-        library = make_library(index)
+    async with open_library() as (index, library):
         await index.write(store_all("p/s/e/i"))
         found = await library.ancestor("i", STUDY)
         assert found is not None

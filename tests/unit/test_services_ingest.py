@@ -28,6 +28,7 @@ from orthanc_trio.storage.area import Storage
 from orthanc_trio.storage.memory import MemoryArea
 from tests.support.dicom import ABSENT, make_instance, study_uid
 from tests.support.services import REST, Services, open_services
+from tests.support.storage import opened_storage
 
 T = TypeVar("T")
 PATIENT, STUDY, SERIES, INSTANCE = ResourceLevel
@@ -326,10 +327,10 @@ class _FullArea(MemoryArea):
 
 
 async def test_a_full_disk_reaches_the_caller_with_the_reason() -> None:
-    def adapt(index: Index, _: Storage) -> tuple[Index, Storage]:
-        return index, Storage(_FullArea(), threads=1)
-
-    async with open_services(adapt=adapt) as services:
+    async with (
+        opened_storage(_FullArea()) as full,
+        open_services(adapt=lambda index, _: (index, full)) as services,
+    ):
         with pytest.raises(FullStorage, match="No space left on device"):
             await services.ingest.store(make_instance(), REST)
         assert await services.facts(INSTANCE) == []

@@ -14,11 +14,11 @@ from orthanc_trio.index.transaction import Transaction
 from orthanc_trio.model.errors import FileStorageCannotWrite, InexistentFile
 from orthanc_trio.model.resource import Attachment, ResourceLevel
 from orthanc_trio.services.settling import Settling
-from orthanc_trio.storage.area import Storage
 from orthanc_trio.storage.key import new_key
 from orthanc_trio.storage.memory import MemoryArea
 from tests.support.dicom import make_instance
 from tests.support.services import REST, open_services
+from tests.support.storage import opened_storage
 
 
 def _exists(area: MemoryArea, key: str) -> bool:
@@ -39,11 +39,11 @@ async def test_a_start_settles_what_the_index_knows_and_deletes_the_rest() -> No
     known, unknown, forgotten = [new_key() for _ in range(600)], [new_key() for _ in range(600)], new_key()
     for key in [*known, *unknown, forgotten]:
         area.create(key, b"x")
-    async with open_memory_index() as index, trio.open_nursery() as nursery:
+    async with open_memory_index() as index, opened_storage(area) as storage, trio.open_nursery() as nursery:
         for key in [*known, forgotten]:
             await index.write(partial(_know, key=key))
         await index.write(lambda tx: tx.delete(forgotten))
-        await nursery.start(Settling(index, Storage(area, threads=1)).run)
+        await nursery.start(Settling(index, storage).run)
         assert area.unsettled() == []
         assert [key for key in [*known, *unknown, forgotten] if _exists(area, key)] == known
         assert await index.read(lambda tx: tx.forgotten_files(10)) == []
@@ -64,8 +64,8 @@ async def test_what_is_stored_survives_a_restart_and_what_was_not_committed_goes
 async def test_a_doubtful_file_is_kept_if_its_row_is_committed() -> None:
     area = MemoryArea()
     known, unknown = new_key(), new_key()
-    async with open_memory_index() as index, trio.open_nursery() as nursery:
-        settling = Settling(index, Storage(area, threads=1), linger_s=0)
+    async with open_memory_index() as index, opened_storage(area) as storage, trio.open_nursery() as nursery:
+        settling = Settling(index, storage, linger_s=0)
         await nursery.start(settling.run)
         area.create(known, b"x")
         area.create(unknown, b"x")
@@ -105,10 +105,10 @@ async def test_errors_of_the_disk_are_logged_once_and_the_work_is_tried_again(
     settled, deleted = new_key(), new_key()
     for key in (settled, deleted):
         area.create(key, b"x")
-    async with open_memory_index() as index, trio.open_nursery() as nursery:
+    async with open_memory_index() as index, opened_storage(area) as storage, trio.open_nursery() as nursery:
         await index.write(lambda tx: _know(tx, settled))
         await index.write(lambda tx: _know(tx, deleted))
-        settling = Settling(index, Storage(area, threads=1))
+        settling = Settling(index, storage)
         await nursery.start(settling.run)
         await index.write(lambda tx: tx.delete(deleted))
         area.failures = 4

@@ -15,10 +15,10 @@ import trio
 from orthanc_trio.model.errors import BadFileFormat, FullStorage, OrthancError, PayloadTooLarge
 from orthanc_trio.model.resource import ResourceLevel
 from orthanc_trio.services.upload import Rejected, UploadLimits, UploadResult
-from orthanc_trio.storage.area import Storage
 from orthanc_trio.storage.memory import MemoryArea
 from tests.support.dicom import ABSENT, make_instance
 from tests.support.services import REST, Services, open_services
+from tests.support.storage import opened_storage
 
 SMALL = UploadLimits(memory_bytes=1000)
 """Limits under which even a small file goes through the storage area."""
@@ -302,7 +302,10 @@ class _SmallArea(MemoryArea):
 
 async def test_a_full_disk_ends_an_archive_and_what_was_stored_stays() -> None:
     data = make_zip([(str(number), make_instance(instance=number + 1)) for number in range(30)])
-    async with open_services(adapt=lambda index, _: (index, Storage(_SmallArea(), threads=2))) as services:
+    async with (
+        opened_storage(_SmallArea(), threads=2) as small,
+        open_services(adapt=lambda index, _: (index, small)) as services,
+    ):
         with pytest.raises(FullStorage, match="No space left on device"):
             await upload(services, data)
         assert 1 <= len(await services.facts(ResourceLevel.INSTANCE)) <= 2
