@@ -9,7 +9,7 @@ from .crowd import Crowd, patient_id
 from .data import Data
 from .failure import require
 from .load import check_count, on_connections, posts_per_s, requests_per_s, upload
-from .question import Question, Sample
+from .question import Better, Question, Sample
 from .server import Server
 
 _SECONDS = 3.0
@@ -81,9 +81,12 @@ def _samples(server: Server, data: Data, search: _Search) -> Iterator[Sample]:
     encoded = [msgspec.json.encode(body).decode() for body in bodies]
     seconds = 1.0 if data.quick else _SECONDS
     for connections in _CONNECTIONS:
+        cpu_s = server.cpu_s()
         rate = posts_per_s(server, _FIND, encoded, connections, seconds)
+        cpu_us = (server.cpu_s() - cpu_s) / (rate * seconds) * 1e6
         label = f"find {search.label}, {on_connections(connections)}"
         yield Sample(label, "requests/s", rate, expected=search.expected)
+        yield Sample(f"{label}: server CPU", "us/request", cpu_us, Better.LOWER)
 
 
 def _fill_few(server: Server, _data: Data) -> dict[str, list[str]]:
