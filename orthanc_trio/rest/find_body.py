@@ -23,6 +23,7 @@ from ..model.errors import BadRequest, BadSequenceOfCalls, ParameterOutOfRange
 from ..model.resource import ResourceLevel
 from ..services.finder import Finder, Search
 from ..services.numbered_names import NumberedNames
+from .bodies import declared
 from .describing import requested
 from .fields import Fields, decode_json
 from .resource_json import FULL, HUMAN, SHORT, USUAL_CONTENT, Content, View
@@ -53,14 +54,17 @@ class FindQuestion(Struct, frozen=True):
     """None for identifiers alone."""
 
 
-def read_object(body: bytes, most_bytes: int = MAX_BODY_BYTES) -> dict[str, Any]:
-    """Return the members of a body. Raises BadRequest if it is no JSON object, or too large."""
+def read_object(body: bytes, shape: type[Struct], most_bytes: int = MAX_BODY_BYTES) -> dict[str, Any]:
+    """Return the members of a body that `shape` declares.
+
+    Raises BadRequest if it is no JSON object, or too large.
+    """
     if len(body) > most_bytes:
         raise BadRequest(f"The body has more than {most_bytes} bytes")
     members = decode_json(body, BadRequest(_NOT_AN_OBJECT))
     if not isinstance(members, dict):
         raise BadRequest(_NOT_AN_OBJECT)
-    return members
+    return declared(members, shape)
 
 
 def level_of(name: str) -> ResourceLevel:

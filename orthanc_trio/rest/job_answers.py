@@ -12,6 +12,8 @@ from ..model.event import Event, JobEvent
 from ..model.job import JobFault, JobRecord, JobState, RetryPolicy, SubmitOptions
 from ..services.context import ServerContext
 from ..services.job_view import content_view
+from .answers import Submitted
+from .bodies import JobBody, declared
 from .fields import Fields
 from .wire import Answer, Request, json_answer
 
@@ -38,7 +40,7 @@ def job_options(request: Request, body: Any) -> JobOptions:
     `Synchronous` wins over `Asynchronous`, which is then not looked at. Raises BadFileFormat for a wrong
     type, ParameterOutOfRange for a value beyond its limits, BadRequest for two different keys.
     """
-    fields = Fields(body if isinstance(body, dict) else {})
+    fields = Fields(declared(body if isinstance(body, dict) else {}, JobBody))
     if "Synchronous" in fields:
         is_asynchronous = not fields.boolean("Synchronous", True)
     else:
@@ -112,7 +114,7 @@ def _unique_key(request: Request, fields: Fields) -> str | None:
 
 def submission_answer(record: JobRecord) -> Answer:
     """Answer where a submitted job can be watched."""
-    return json_answer({"ID": record.id, "Path": f"/jobs/{record.id}"})
+    return json_answer(Submitted(record.id, f"/jobs/{record.id}"))
 
 
 async def run_and_answer(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import trio
-from msgspec import Struct
+from msgspec import Struct, field
 
 from ..bus import Mailbox
 from ..jobs.engine import JobsEngine
@@ -36,21 +36,32 @@ class FeedMessage(Struct, frozen=True, gc=False):
     """Whether changes were left out here."""
 
 
-def change_json(change: Change) -> dict[str, Any]:
-    """Return one entry of `/changes`. Source: the Orthanc Book, `GET /changes`."""
-    return {
-        "ChangeType": change.type.wire_name,
-        "Date": change.date.strftime("%Y%m%dT%H%M%S"),
-        "ID": change.id,
-        "Path": f"/{change.level.collection}/{change.id}",
-        "ResourceType": change.level.type_name,
-        "Seq": change.seq,
-    }
+class ChangeEntry(Struct, frozen=True, rename="pascal", kw_only=True):
+    """An entry of the log of changes. Source: the Orthanc Book, `GET /changes`."""
+
+    change_type: str
+    date: str
+    id: str = field(name="ID")
+    path: str
+    resource_type: str
+    seq: int
+
+
+def change_entry(change: Change) -> ChangeEntry:
+    """Return the entry of a change."""
+    return ChangeEntry(
+        change_type=change.type.wire_name,
+        date=change.date.strftime("%Y%m%dT%H%M%S"),
+        id=change.id,
+        path=f"/{change.level.collection}/{change.id}",
+        resource_type=change.level.type_name,
+        seq=change.seq,
+    )
 
 
 def change_message(change: Change) -> FeedMessage:
     """Return the message about a change."""
-    return FeedMessage(_encode({"Type": "Change", "Change": change_json(change)}), change.seq)
+    return FeedMessage(_encode({"Type": "Change", "Change": change_entry(change)}), change.seq)
 
 
 class Subscription:

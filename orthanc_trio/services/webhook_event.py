@@ -9,7 +9,7 @@ from msgspec import Raw, Struct
 
 from ..model.event import Change
 from ..model.job import JobRecord, JobState
-from .feed import change_json
+from .feed import ChangeEntry, change_entry
 from .job_view import iso_basic, job_view
 
 SUBMITTED: Final = "JobSubmitted"
@@ -56,7 +56,7 @@ def change_event(source: UUID, change: Change) -> WebhookEvent:
         name=name,
         time=change.date,
         subject=change.id,
-        body=_body(id, name, change.date, Change=change_json(change)),
+        body=_body(id, name, change.date, Change=change_entry(change)),
         seq=change.seq,
     )
 
@@ -82,5 +82,5 @@ def job_event_id(source: UUID, name: str, record: JobRecord) -> str:
     return str(uuid5(source, f"job/{record.id}/{name}/{job_event_time(name, record).isoformat()}"))
 
 
-def _body(id: str, name: str, time: datetime, **subject: dict[str, Any]) -> Raw:
+def _body(id: str, name: str, time: datetime, **subject: ChangeEntry | dict[str, Any]) -> Raw:
     return Raw(_encode({"EventId": id, "Type": name, "Timestamp": iso_basic(time), **subject}))

@@ -3,8 +3,8 @@
 The OpenAPI document says what there is to ask for, so new routes are asked as well. A server error is a
 failure unless Orthanc answers the same to a request that it understands.
 
-The same few requests each time; `FUZZ_EXAMPLES=200 pytest tests/compat/test_fuzz.py` makes as many new ones for each
-operation.
+The same few requests each time; `FUZZ_EXAMPLES=200 pytest tests/compat/test_fuzz.py` makes as many new ones
+for each operation.
 """
 
 import gzip

@@ -1,4 +1,7 @@
-"""Every GET of the OpenAPI document, called with everything that a server with many files has: none fails."""
+"""Every GET of the OpenAPI document, called with everything that a server with many files has.
+
+None fails, and what is answered as JSON is what the document says.
+"""
 
 import json
 from collections.abc import Iterator
@@ -7,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from orthanc_trio.model.resource import ResourceLevel
 from tests.support.server import Reply, Server
@@ -69,6 +73,24 @@ class Walker:
         self._connection.close()
 
 
+def answer_schemas(document: dict[str, Any]) -> dict[str, Draft202012Validator]:
+    """The schemas of what GET answers, by path, where that is always JSON. No more members than they have."""
+    components = document["components"]["schemas"]
+    for schema in components.values():
+        schema.setdefault("additionalProperties", False)
+    within = {"components": {"schemas": components}}  # where references lead to
+    contents = {
+        path: operations["get"]["responses"]["200"]["content"]
+        for path, operations in document["paths"].items()
+        if "get" in operations
+    }
+    return {
+        path: Draft202012Validator(content["application/json"].get("schema", {}) | within)
+        for path, content in contents.items()
+        if list(content) == ["application/json"]
+    }
+
+
 def test_no_get_of_the_document_fails(
     filled: tuple[Server, dict[str, Any]], request: pytest.FixtureRequest
 ) -> None:
@@ -77,8 +99,10 @@ def test_no_get_of_the_document_fails(
     server.wait_for_job(archive.json()["ID"])
     walker = Walker(server)
     request.addfinalizer(walker.close)
-    paths = json.loads(server.get("/openapi.json").body)["paths"]
+    document = json.loads(server.get("/openapi.json").body)
+    paths = document["paths"]
     asked = 0
+    schema_of = answer_schemas(document)
     for path, operations in paths.items():
         if "get" not in operations or path in PUSHED:
             continue
@@ -87,4 +111,6 @@ def test_no_get_of_the_document_fails(
             asked += 1
             is_fine = reply.status < 500 or reply.json()["OrthancStatus"] in EXPECTED_CODES
             assert is_fine, (url, reply.body)
+            if reply.status == 200 and path in schema_of:
+                schema_of[path].validate(reply.json())
     assert asked > len(paths)

@@ -9,6 +9,7 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from orthanc_trio.cli import main
+from orthanc_trio.rest.bodies import BulkContentBody, declared
 from orthanc_trio.rest.openapi import document, openapi_path
 from orthanc_trio.rest.routes import collect, discover
 from orthanc_trio.rest.routes.openapi import encoded_document
@@ -74,6 +75,20 @@ def test_media_types_stand_for_themselves() -> None:
     operation = described(doc=Doc(body="text/plain", answer=("application/json", "application/zip")))
     assert operation["requestBody"]["content"] == {"text/plain": {}}
     assert list(operation["responses"]["200"]["content"]) == ["application/json", "application/zip"]
+
+
+def test_every_json_body_says_its_members() -> None:
+    paths = json.loads(encoded_document())["paths"]
+    for path, operations in paths.items():
+        for operation in operations.values():
+            content = operation.get("requestBody", {}).get("content", {})
+            schema = content.get("application/json", {}).get("schema", {"$ref": ""})
+            assert "$ref" in json.dumps(schema), path
+
+
+def test_what_is_not_declared_is_not_read() -> None:
+    given = {"Resources": ["a"], "Level": "Study", "resources": [], "Expand": True}
+    assert declared(given, BulkContentBody) == {"Resources": ["a"], "Level": "Study"}
 
 
 def test_every_route_of_the_server_is_in_a_valid_document() -> None:

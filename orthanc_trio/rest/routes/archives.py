@@ -24,6 +24,7 @@ from ...model.job import JobState
 from ...model.resource import ResourceLevel
 from ...services.context import ServerContext
 from ..arguments import FILENAME, TRANSCODING
+from ..bodies import ArchiveBody, ManyArchiveBody, declared
 from ..disposition import content_disposition, name_of_stream
 from ..fields import Fields, decode_json
 from ..job_answers import JobEnd, JobOptions, check_succeeded, job_options, submission_answer
@@ -36,7 +37,7 @@ _WAITING = (JobState.PENDING, JobState.PAUSED, JobState.RETRY)
 _IN_A_REQUEST = JobOptions(is_asynchronous=False)
 _OPTIONS = (Argument("extended", bool, "For media: more types of records."), FILENAME, *TRANSCODING)
 _RESOURCES = Argument("resources", str, "Identifiers, separated by commas.", True)
-_POSTED = Doc(body=dict[str, Any] | list[str], answer=("application/json", _ZIP))
+_ANSWER = ("application/json", _ZIP)
 
 routes = Routes()
 
@@ -58,10 +59,10 @@ def _mount_level(level: ResourceLevel, word: str, kind: str) -> None:
         )
         return await _run(context, request, kind, args, _IN_A_REQUEST)
 
-    @routes.post(path, hot=True, doc=_POSTED)
+    @routes.post(path, hot=True, doc=Doc(body=ArchiveBody, answer=_ANSWER))
     async def post_archive(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
         body = decode_json(await request.body(), BadFileFormat())
-        fields = Fields(body if isinstance(body, dict) else {})
+        fields = Fields(declared(body if isinstance(body, dict) else {}, ArchiveBody))
         args = _args(context, fields, (id,), level=level, default_name=f"{id}.zip", is_extended=False)
         return await _run(context, request, kind, args, job_options(request, body))
 
@@ -84,7 +85,7 @@ def _mount_tool(path: str, kind: str, *, is_extended: bool) -> None:
         )
         return await _run(context, request, kind, args, _IN_A_REQUEST)
 
-    @routes.post(path, hot=True, doc=_POSTED)
+    @routes.post(path, hot=True, doc=Doc(body=ManyArchiveBody | list[str], answer=_ANSWER))
     async def post_archive(context: ServerContext, request: Request) -> AnyAnswer:
         not_json = BadFileFormat("Expected a list of resources to archive in the body")
         body = decode_json(await request.body(), not_json)
@@ -109,7 +110,7 @@ def _separated(text: str) -> tuple[str, ...]:
 def _listed(body: Any) -> tuple[tuple[str, ...], Fields]:
     members: dict[str, Any] = {}
     if isinstance(body, dict):
-        members = body
+        members = declared(body, ManyArchiveBody)
         if "Resources" not in body:
             raise BadFileFormat("Missing field Resources in the JSON body")
         body = body["Resources"]

@@ -5,6 +5,7 @@ from typing import Any
 from ...model.errors import BadRequest
 from ...services.context import ServerContext
 from ...services.removal import Target
+from ..bodies import BulkDeleteBody
 from ..find_body import level_of, read_object
 from ..routing import Doc, Routes
 from ..wire import AnyAnswer, Request, text_answer
@@ -15,13 +16,13 @@ _MAX_BODY_BYTES = 64 << 20
 routes = Routes()
 
 
-@routes.post("/tools/bulk-delete", doc=Doc(body=dict[str, Any], answer="application/json"))
+@routes.post("/tools/bulk-delete", doc=Doc(body=BulkDeleteBody, answer="application/json"))
 async def bulk_delete(context: ServerContext, request: Request) -> AnyAnswer:
     """Delete the `Resources` of the body: identifiers, or objects with `Level` and `ID`.
 
     Those that do not exist are passed over. Nothing is deleted if one of them is malformed.
     """
-    listed = read_object(await request.body(), _MAX_BODY_BYTES).get("Resources")
+    listed = read_object(await request.body(), BulkDeleteBody, _MAX_BODY_BYTES).get("Resources")
     if not isinstance(listed, list):
         raise BadRequest("The body must contain a Resources array")
     await context.removal.delete_many([_target(each) for each in listed])

@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
+
+from msgspec import UNSET
 
 from ...index.transaction import ChangesPage
 from ...model.errors import ParameterOutOfRange
 from ...model.event import ChangeType
 from ...services.context import ServerContext
-from ...services.feed import change_json
+from ...services.feed import change_entry
+from ..answers import ChangesAnswer
 from ..routing import Argument, Doc, Routes
 from ..wire import AnyAnswer, Request, json_answer, text_answer
 
@@ -29,13 +31,13 @@ _ARGUMENTS = (
 routes = Routes()
 
 
-@routes.get("/changes", hot=True, doc=Doc(query=_ARGUMENTS, answer=dict[str, Any]))
+@routes.get("/changes", hot=True, doc=Doc(query=_ARGUMENTS, answer=ChangesAnswer))
 async def get_changes(context: ServerContext, request: Request) -> AnyAnswer:
     """Answer a page of the log, or its last entry with `?last`."""
     query = request.query
     if "last" in query:
         page = await context.library.changes(since=0, to=None, types=(), limit=1, from_end=True)
-        return json_answer(page_json(page, is_done=True))
+        return json_answer(page_answer(page, is_done=True))
     types = _types(query.get("type", ""))
     since, to, limit = _interval(query)
     page = await context.library.changes(
@@ -45,7 +47,7 @@ async def get_changes(context: ServerContext, request: Request) -> AnyAnswer:
         limit=max(0, limit),
         from_end=to is not None and since == 0,
     )
-    return json_answer(page_json(page, is_done=page.is_done or limit < 0))
+    return json_answer(page_answer(page, is_done=page.is_done or limit < 0))
 
 
 @routes.delete("/changes", doc=Doc(answer="text/plain"))
@@ -55,12 +57,14 @@ async def delete_changes(context: ServerContext, request: Request) -> AnyAnswer:
     return text_answer()
 
 
-def page_json(page: ChangesPage, *, is_done: bool) -> dict[str, object]:
-    """Return the JSON of a page; `First` is left out of an empty one."""
-    changes = [change_json(change) for change in page.changes]
-    first = {"First": page.changes[0].seq} if page.changes else {}
-    last = page.changes[-1].seq if page.changes else page.last_seq
-    return {"Changes": changes, "Done": is_done, **first, "Last": last}
+def page_answer(page: ChangesPage, *, is_done: bool) -> ChangesAnswer:
+    """Return what is answered of a page; `First` is left out of an empty one."""
+    return ChangesAnswer(
+        changes=[change_entry(change) for change in page.changes],
+        done=is_done,
+        first=page.changes[0].seq if page.changes else UNSET,
+        last=page.changes[-1].seq if page.changes else page.last_seq,
+    )
 
 
 def _interval(query: Mapping[str, str]) -> tuple[int, int | None, int]:

@@ -6,13 +6,13 @@ yet, so the log is empty.
 
 import os
 from collections.abc import AsyncIterable
-from typing import Any
 
 import trio
 
 from ...model.errors import CannotWriteFile, UnknownResource
 from ...model.resource import ResourceLevel
 from ...services.context import ServerContext
+from ..answers import ExportsAnswer
 from ..arguments import PAGE
 from ..errors import empty_answer
 from ..level import require
@@ -22,10 +22,10 @@ from ..wire import Answer, AnyAnswer, Request, json_answer, text_answer
 routes = Routes()
 
 
-@routes.get("/exports", doc=Doc(query=PAGE, answer=dict[str, Any]))
+@routes.get("/exports", doc=Doc(query=PAGE, answer=ExportsAnswer))
 async def get_exports(context: ServerContext, request: Request) -> AnyAnswer:
     """Answer a page of the log of what was sent."""
-    return json_answer({"Done": True, "Exports": [], "Last": 0})
+    return json_answer(ExportsAnswer(done=True, exports=[], last=0))
 
 
 @routes.delete("/exports")

@@ -5,6 +5,8 @@ from typing import Any
 from ...model.errors import BadFileFormat
 from ...services.context import ServerContext
 from ...services.finder import Search
+from ..answers import Count, ResourceLink, link
+from ..bodies import BulkContentBody, CountBody, FindBody
 from ..describing import answer_all
 from ..fields import Fields
 from ..find_body import FindReader, format_of, level_of, read_object
@@ -16,10 +18,10 @@ from ..wire import Answer, AnyAnswer, Request, json_answer
 routes = Routes()
 
 
-@routes.post("/tools/find", hot=True, doc=Doc(body=dict[str, Any], answer=list[Any]))
+@routes.post("/tools/find", hot=True, doc=Doc(body=FindBody, answer=list[Any]))
 async def find(context: ServerContext, request: Request) -> AnyAnswer:
     """Answer the resources that meet a query: their identifiers, or with `Expand` all about them."""
-    question = _reader(context).find(read_object(await request.body()))
+    question = _reader(context).find(read_object(await request.body(), FindBody))
     search, view = question.search, question.view
     if search.is_of_index and (view is None or not view.tags):
         return await _answer(context, search, view)
@@ -40,30 +42,25 @@ async def _answer(context: ServerContext, search: Search, view: View | None) -> 
     return await answer_all(context, await context.library.describe_all(ids), view)
 
 
-@routes.post("/tools/count-resources", hot=True, doc=Doc(body=dict[str, Any], answer=dict[str, int]))
+@routes.post("/tools/count-resources", hot=True, doc=Doc(body=CountBody, answer=Count))
 async def count_resources(context: ServerContext, request: Request) -> AnyAnswer:
     """Answer how many resources meet a query."""
-    search = _reader(context).count(read_object(await request.body()))
-    return json_answer({"Count": await context.finder.count(search)})
+    search = _reader(context).count(read_object(await request.body(), CountBody))
+    return json_answer(Count(await context.finder.count(search)))
 
 
-@routes.post("/tools/lookup", hot=True, doc=Doc(body="text/plain", answer=list[dict[str, str]]))
+@routes.post("/tools/lookup", hot=True, doc=Doc(body="text/plain", answer=list[ResourceLink]))
 async def look_up(context: ServerContext, request: Request) -> AnyAnswer:
     """Answer the resources that bear a PatientID, or a UID of a study, series or instance."""
     text = (await request.body()).decode("utf-8", "replace")
     found = await context.finder.lookup(text)
-    return json_answer(
-        [
-            {"ID": ref.id, "Path": f"/{ref.level.collection}/{ref.id}", "Type": ref.level.type_name}
-            for ref in found
-        ]
-    )
+    return json_answer([link(ref) for ref in found])
 
 
-@routes.post("/tools/bulk-content", doc=Doc(body=dict[str, Any], answer=list[Any]))
+@routes.post("/tools/bulk-content", doc=Doc(body=BulkContentBody, answer=list[Any]))
 async def bulk_content(context: ServerContext, request: Request) -> AnyAnswer:
     """Answer all about many resources, or about what is above or below them."""
-    members = read_object(await request.body())
+    members = read_object(await request.body(), BulkContentBody)
     ids = members.get("Resources")
     if not isinstance(ids, list) or not all(isinstance(id, str) for id in ids):
         raise BadFileFormat("List of strings expected in field: Resources")

@@ -1,12 +1,11 @@
 """Upload instances and fetch their files. Source: the Orthanc Book, "Sending DICOM images"."""
 
-from typing import Any
-
 from ...model.errors import NotImplementedYet, UnknownResource
 from ...model.resource import Attachment, ResourceLevel
 from ...services.context import ServerContext
 from ...services.ingest import Origin, OriginName, StoreResult
 from ...services.transcoding import MAX_FILE_BYTES, transcode_files
+from ..answers import Stored
 from ..arguments import FILENAME, RANGE, TRANSCODING
 from ..disposition import content_disposition
 from ..routing import Doc, Routes
@@ -24,7 +23,9 @@ routes = Routes()
 @routes.post(
     "/instances",
     hot=True,
-    doc=Doc(body=("application/dicom", "application/zip", "multipart/form-data"), answer="application/json"),
+    doc=Doc(
+        body=("application/dicom", "application/zip", "multipart/form-data"), answer=Stored | list[Stored]
+    ),
 )
 async def upload(context: ServerContext, request: Request) -> AnyAnswer:
     """Store an instance, or all instances of an archive.
@@ -47,23 +48,23 @@ async def upload(context: ServerContext, request: Request) -> AnyAnswer:
         content_encoding=request.headers.get("content-encoding", ""),
     )
     if not stored.is_archive:
-        return json_answer(store_json(stored.results[0]))
-    answer = json_answer([store_json(result) for result in stored.results])
+        return json_answer(stored_answer(stored.results[0]))
+    answer = json_answer([stored_answer(result) for result in stored.results])
     rejected = ("X-Rejected-Members", str(len(stored.rejected)))
     return Answer(body=answer.body, media_type=answer.media_type, headers=(rejected,))
 
 
-def store_json(result: StoreResult) -> dict[str, Any]:
+def stored_answer(result: StoreResult) -> Stored:
     """Return what an upload answers for one instance."""
     ids = result.ids
-    return {
-        "ID": ids.instance,
-        "ParentPatient": ids.patient,
-        "ParentSeries": ids.series,
-        "ParentStudy": ids.study,
-        "Path": f"/instances/{ids.instance}",
-        "Status": result.status.value,
-    }
+    return Stored(
+        id=ids.instance,
+        parent_patient=ids.patient,
+        parent_series=ids.series,
+        parent_study=ids.study,
+        path=f"/instances/{ids.instance}",
+        status=result.status,
+    )
 
 
 @routes.get(

@@ -17,11 +17,12 @@ from ...services.context import ServerContext
 from ...services.job_filter import EVERYTHING, matching, page_of
 from ...services.job_statistics import job_statistics
 from ...services.pace import Pace
+from ..answers import Held, Outcome, Refusal
 from ..arguments import EXPAND
+from ..bodies import ManyJobsBody, names
 from ..fields import decode_json
 from ..job_query import (
     ARGUMENTS,
-    MEMBERS,
     encode_cursor,
     filter_of_body,
     filter_of_query,
@@ -32,7 +33,7 @@ from ..query import flag
 from ..routing import Argument, Doc, Routes
 from ..wire import JSON, Answer, AnyAnswer, Request, json_answer
 
-_MANY = Doc(body=dict[str, Any], answer=dict[str, Any])
+_MANY = Doc(body=ManyJobsBody, answer=Outcome)
 
 routes = Routes()
 
@@ -89,9 +90,9 @@ async def get_statistics(context: ServerContext, request: Request) -> AnyAnswer:
     return json_answer(statistics | {"Held": _held(context)})
 
 
-def _held(context: ServerContext) -> dict[str, Any]:
+def _held(context: ServerContext) -> Held:
     holds = context.jobs.holds
-    return {"Destinations": holds.destinations, "Types": holds.types}
+    return Held(destinations=holds.destinations, types=holds.types)
 
 
 @routes.post("/jobs/cancel", doc=_MANY)
@@ -126,7 +127,7 @@ async def pause_jobs(context: ServerContext, request: Request) -> AnyAnswer:
         return await _act(context, body, context.jobs.pause, _STOPPABLE)
     for lane in _lanes(context, body):
         await context.jobs.hold(**lane)
-    return json_answer(_outcome([], []) | {"Held": _held(context)})
+    return json_answer(replace(_outcome([], []), held=_held(context)))
 
 
 @routes.post("/jobs/resume", doc=_MANY)
@@ -140,7 +141,7 @@ async def resume_jobs(context: ServerContext, request: Request) -> AnyAnswer:
         return await _act(context, body, context.jobs.resume, frozenset({JobState.PAUSED}))
     for lane in _lanes(context, body):
         await context.jobs.release(**lane)
-    return json_answer(_outcome([], []) | {"Held": _held(context)})
+    return json_answer(replace(_outcome([], []), held=_held(context)))
 
 
 async def _read_body(request: Request) -> Mapping[str, Any]:
@@ -149,7 +150,7 @@ async def _read_body(request: Request) -> Mapping[str, Any]:
     if not isinstance(body, dict):
         raise error
     # A member that is not understood would mean more jobs than the client thinks.
-    unknown = next((name for name in body if name not in MEMBERS and name != "Jobs"), None)
+    unknown = next((name for name in body if name not in names(ManyJobsBody)), None)
     if unknown is not None:
         raise BadFileFormat(f"Unknown field: {unknown}")
     return body
@@ -175,13 +176,9 @@ async def _selected(
     return [id for id, record in known if record is None or wanted.matches(record)]
 
 
-def _outcome(ids: list[str], verdicts: list[Verdict]) -> dict[str, Any]:
-    refused = [
-        {"ID": id, "Reason": verdict.refusal}
-        for id, verdict in zip(ids, verdicts, strict=True)
-        if not verdict
-    ]
-    return {"Done": len(ids) - len(refused), "Refused": refused[:_MAX_REFUSED], "RefusedCount": len(refused)}
+def _outcome(ids: list[str], verdicts: list[Verdict]) -> Outcome:
+    refused = [Refusal(id, verdict.refusal) for id, verdict in zip(ids, verdicts, strict=True) if not verdict]
+    return Outcome(done=len(ids) - len(refused), refused=refused[:_MAX_REFUSED], refused_count=len(refused))
 
 
 def _is_lane(body: Mapping[str, Any]) -> bool:

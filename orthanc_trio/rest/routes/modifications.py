@@ -6,6 +6,8 @@ Source: the Orthanc Book, "Anonymization and modification of DICOM files".
 import secrets
 from typing import Any, Final
 
+from msgspec import Struct
+
 from ...dicom.modification import Modification
 from ...dicom.modification_request import anonymization_of_body, level_of_body, modification_of_body
 from ...dicom.transfer_syntax import find_syntax
@@ -18,6 +20,7 @@ from ...services.embedded import with_embedded
 from ...services.ingest import Origin, OriginName, ResourceIds
 from ...services.rewriting import Recipe, Source, Transcoding
 from ...services.rewriting_preview import preview, preview_json
+from ..bodies import AnonymizeBody, BulkAnonymizeBody, BulkModifyBody, ModifyBody, declared
 from ..fields import Fields, decode_json
 from ..job_answers import job_options, run_and_answer
 from ..routing import Doc, Routes
@@ -30,25 +33,31 @@ routes = Routes()
 
 
 def _mount_instance(word: str, *, is_anonymization: bool) -> None:
-    @routes.post(f"/instances/{{id}}/{word}", doc=Doc(body=dict[str, Any], answer="application/dicom"))
+    shape = AnonymizeBody if is_anonymization else ModifyBody
+
+    @routes.post(f"/instances/{{id}}/{word}", doc=Doc(body=shape, answer="application/dicom"))
     async def answer_file(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
-        body = await _body(context, request)
+        body = await _body(context, request, shape)
         modification = _modification(context, body, is_anonymization=is_anonymization)
         return await _make_file(context, request, id, Fields(body), modification)
 
 
 def _mount_level(level: ResourceLevel, word: str, *, is_anonymization: bool) -> None:
-    @routes.post(f"/{level.collection}/{{id}}/{word}", doc=Doc(body=dict[str, Any], answer=dict[str, Any]))
+    shape = AnonymizeBody if is_anonymization else ModifyBody
+
+    @routes.post(f"/{level.collection}/{{id}}/{word}", doc=Doc(body=shape, answer=dict[str, Any]))
     async def run_job(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
-        body = await _body(context, request)
+        body = await _body(context, request, shape)
         modification = _modification(context, body, level, is_anonymization=is_anonymization)
         return await _run(context, request, body, modification, (id,), level)
 
 
 def _mount_bulk(word: str, *, is_anonymization: bool) -> None:
-    @routes.post(f"/tools/bulk-{word}", doc=Doc(body=dict[str, Any], answer=dict[str, Any]))
+    shape = BulkAnonymizeBody if is_anonymization else BulkModifyBody
+
+    @routes.post(f"/tools/bulk-{word}", doc=Doc(body=shape, answer=dict[str, Any]))
     async def run_job(context: ServerContext, request: Request) -> AnyAnswer:
-        body = await _body(context, request)
+        body = await _body(context, request, shape)
         level = None if is_anonymization else level_of_body(body)
         modification = _modification(context, body, level, is_anonymization=is_anonymization)
         return await _run(context, request, body, modification, Fields(body).texts("Resources"), None)
@@ -61,10 +70,11 @@ for _word, _is_anonymization in (("modify", False), ("anonymize", True)):
     _mount_bulk(_word, is_anonymization=_is_anonymization)
 
 
-async def _body(context: ServerContext, request: Request) -> dict[str, Any]:
-    body = decode_json(await request.body(), BadFileFormat())
-    if not isinstance(body, dict):
+async def _body(context: ServerContext, request: Request, shape: type[Struct]) -> dict[str, Any]:
+    members = decode_json(await request.body(), BadFileFormat())
+    if not isinstance(members, dict):
         raise BadFileFormat
+    body = declared(members, shape)
     replaced = body.get("Replace")
     if isinstance(replaced, dict):
         body["Replace"] = await with_embedded(replaced, context.dictionary, context.workers.run)

@@ -1,20 +1,21 @@
 """Read stored files once more. Source: the Orthanc Book, `/{level}/{id}/reconstruct`."""
 
-from typing import Any
-
 from ...model.errors import BadFileFormat
 from ...model.resource import ResourceLevel
 from ...services.context import ServerContext
 from ...services.reconstruction import Scope
+from ..bodies import ReconstructBody, declared
 from ..fields import Fields, decode_json
 from ..routing import Doc, Routes
 from ..wire import AnyAnswer, Request, text_answer
+
+_DOC = Doc(body=ReconstructBody, answer="text/plain")
 
 routes = Routes()
 
 
 def _mount(level: ResourceLevel) -> None:
-    @routes.post(f"/{level.collection}/{{id}}/reconstruct", doc=Doc(body=dict[str, Any], answer="text/plain"))
+    @routes.post(f"/{level.collection}/{{id}}/reconstruct", doc=_DOC)
     async def reconstruct(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
         """Let the index say of a resource, of all below it and of its ancestors what their files say.
 
@@ -25,7 +26,7 @@ def _mount(level: ResourceLevel) -> None:
         return text_answer()
 
 
-@routes.post("/tools/reconstruct", doc=Doc(body=dict[str, Any], answer="text/plain"))
+@routes.post("/tools/reconstruct", doc=_DOC)
 async def reconstruct_all(context: ServerContext, request: Request) -> AnyAnswer:
     """Let the index say of all that is stored what the files say, as for one resource."""
     await context.reconstruction.run_all(await _scope(request))
@@ -43,7 +44,7 @@ async def _scope(request: Request) -> Scope:
     members = decode_json(body, BadFileFormat()) if body else {}
     if not isinstance(members, dict):
         raise BadFileFormat("The body must contain a JSON object")
-    fields = Fields(members)
+    fields = Fields(declared(members, ReconstructBody))
     return Scope(
         has_files=fields.boolean("ReconstructFiles", False),
         is_one_level=fields.boolean("LimitToThisLevelMainDicomTags", False),

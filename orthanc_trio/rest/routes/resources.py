@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from ...model.errors import UnknownResource
 from ...model.resource import ResourceLevel
 from ...services.context import ServerContext
+from ..answers import Deleted, link
 from ..arguments import EXPAND, PAGE, RESOURCE, RESPONSE_CONTENT
 from ..describing import answer_all, answer_one, view_of_url
 from ..find_body import content_of_url
@@ -49,18 +50,13 @@ def _mount_level(level: ResourceLevel) -> None:
             return nothing(request)
         return await answer_one(context, description, view_of_url(context, request))
 
-    @routes.delete(f"/{collection}/{{id}}", doc=Doc(answer=dict[str, Any]))
+    @routes.delete(f"/{collection}/{{id}}", doc=Doc(answer=Deleted))
     async def delete_resource(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
         deletion = await context.removal.delete(level, id)
         if deletion is None:
             return nothing(request)
         ancestor = deletion.remaining_ancestor
-        shown = ancestor and {
-            "ID": ancestor.id,
-            "Path": f"/{ancestor.level.collection}/{ancestor.id}",
-            "Type": ancestor.level.type_name,
-        }
-        return json_answer({"RemainingAncestor": shown})
+        return json_answer(Deleted(None if ancestor is None else link(ancestor)))
 
 
 def _mount_descendants(level: ResourceLevel, lower: ResourceLevel) -> None:

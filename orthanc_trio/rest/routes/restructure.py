@@ -12,6 +12,7 @@ from ...model.errors import BadFileFormat, BadRequest, UnknownResource
 from ...services.context import ServerContext
 from ...services.exemplar import exemplar_of
 from ...services.ingest import Origin, OriginName
+from ..bodies import MergeBody, SplitBody, declared
 from ..fields import Fields, decode_json
 from ..job_answers import job_options, run_and_answer
 from ..routing import Doc, Routes
@@ -22,11 +23,12 @@ _KEY_BYTES: Final = 32
 routes = Routes()
 
 
-@routes.post("/studies/{id}/split", doc=Doc(body=dict[str, Any], answer=dict[str, Any]))
+@routes.post("/studies/{id}/split", doc=Doc(body=SplitBody, answer=dict[str, Any]))
 async def split(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
     """Take series and instances out of a study, into a new one."""
     body = await _body(request)
-    fields = Fields(body)
+    members = declared(body, SplitBody)
+    fields = Fields(members)
     await context.index.read(partial(check_split, study=id, series=(), instances=()))
     series, instances = (fields.texts(name) if name in fields else () for name in ("Series", "Instances"))
     await context.index.read(partial(check_split, study=id, series=series, instances=instances))
@@ -39,7 +41,7 @@ async def split(context: ServerContext, request: Request, *, id: str) -> AnyAnsw
         instances=instances,
         study_uid=uid,
         keeps_source=fields.boolean("KeepSource", False),
-        modification=split_modification(body, uid, context.dictionary),
+        modification=split_modification(members, uid, context.dictionary),
         key=secrets.token_bytes(_KEY_BYTES),
         origin=_origin(request),
         is_permissive=fields.boolean("Permissive", False),
@@ -48,11 +50,11 @@ async def split(context: ServerContext, request: Request, *, id: str) -> AnyAnsw
     return await run_and_answer(context, SPLIT, args, job_options(request, body))
 
 
-@routes.post("/studies/{id}/merge", doc=Doc(body=dict[str, Any], answer=dict[str, Any]))
+@routes.post("/studies/{id}/merge", doc=Doc(body=MergeBody, answer=dict[str, Any]))
 async def merge(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
     """Put studies, series and instances into a study."""
     body = await _body(request)
-    fields = Fields(body)
+    fields = Fields(declared(body, MergeBody))
     await context.index.read(partial(check_merge, study=id, sources=()))
     sources = fields.texts("Resources")
     await context.index.read(partial(check_merge, study=id, sources=sources))

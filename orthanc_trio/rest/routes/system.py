@@ -8,6 +8,7 @@ from ...config.choice import OverwriteInstances
 from ...config.settings import Settings
 from ...model.resource import Statistics
 from ...services.context import About, ServerContext
+from ..answers import StatisticsAnswer
 from ..routing import Doc, Routes
 from ..wire import AnyAnswer, Request, json_answer
 
@@ -33,24 +34,24 @@ async def get_system(context: ServerContext, request: Request) -> AnyAnswer:
     return json_answer(system_json(context.settings, context.about, context.indexed_tags.signatures))
 
 
-@routes.get("/statistics", hot=True, doc=Doc(answer=dict[str, Any]))
+@routes.get("/statistics", hot=True, doc=Doc(answer=StatisticsAnswer))
 async def get_statistics(context: ServerContext, request: Request) -> AnyAnswer:
     """Answer how much is stored."""
-    return json_answer(statistics_json(await context.library.statistics()))
+    return json_answer(statistics_answer(await context.library.statistics()))
 
 
-def statistics_json(statistics: Statistics) -> dict[str, Any]:
-    """Return the JSON of `/statistics`: sizes in bytes are texts there."""
-    return {
-        "CountInstances": statistics.instances,
-        "CountPatients": statistics.patients,
-        "CountSeries": statistics.series,
-        "CountStudies": statistics.studies,
-        "TotalDiskSize": str(statistics.disk_size),
-        "TotalDiskSizeMB": statistics.disk_size // _MEBIBYTE,
-        "TotalUncompressedSize": str(statistics.uncompressed_size),
-        "TotalUncompressedSizeMB": statistics.uncompressed_size // _MEBIBYTE,
-    }
+def statistics_answer(statistics: Statistics) -> StatisticsAnswer:
+    """Return what `/statistics` answers: sizes in bytes are texts there."""
+    return StatisticsAnswer(
+        count_instances=statistics.instances,
+        count_patients=statistics.patients,
+        count_series=statistics.series,
+        count_studies=statistics.studies,
+        total_disk_size=str(statistics.disk_size),
+        total_disk_size_mb=statistics.disk_size // _MEBIBYTE,
+        total_uncompressed_size=str(statistics.uncompressed_size),
+        total_uncompressed_size_mb=statistics.uncompressed_size // _MEBIBYTE,
+    )
 
 
 def system_json(settings: Settings, about: About, signatures: Mapping[str, str]) -> dict[str, Any]:
