@@ -110,10 +110,10 @@ class Select:
                 if column is not None:
                     # Also where letters are compared exactly: the index finds those that may be it.
                     criterion = folded(condition.criterion)
-                    sql, arguments = compare(column, criterion)
                     self._has_driver = True
-                    self._add(sql, *arguments)
-                    self._add_within(column, criterion)
+                    if not self._is_told_by_trigrams(column, criterion):
+                        sql, arguments = compare(column, criterion)
+                        self._add(sql, *arguments)
                 if column is None or condition.is_exact:
                     value = self._value(key)
                     sql, arguments = compare(
@@ -121,18 +121,23 @@ class Select:
                     )
                     self._add(sql, *arguments)
 
-    def _add_within(self, column: str, criterion: Criterion) -> None:
-        """Look among the trigrams of a column, if it has some, for what must be within its text."""
+    def _is_told_by_trigrams(self, column: str, criterion: Criterion) -> bool:
+        """Look among the trigrams of a column, if it has some, for what must be within its text.
+
+        Return whether that is all: what is found meets the criterion.
+        """
         name, _, column = column.partition(".")
         texts = _TEXTS[name]
         if texts is None or column not in texts.columns or not isinstance(criterion, Like):
-            return
+            return False
         within = longest_text(criterion.pattern)[:_MOST_WITHIN]
         # A beginning has an index already; the values have no NUL (`dicom/value.py`).
-        if criterion.pattern.startswith(("*", "?")) and len(within) >= _TRIGRAM and "\0" not in within:
-            phrase = within.replace('"', '""')
-            found = f"SELECT rowid FROM {texts.name} WHERE {texts.name} MATCH ?"
-            self._add(f"{name}.row IN ({found})", f'{column} : "{phrase}"')
+        if not criterion.pattern.startswith(("*", "?")) or len(within) < _TRIGRAM or "\0" in within:
+            return False
+        phrase = within.replace('"', '""')
+        found = f"SELECT rowid FROM {texts.name} WHERE {texts.name} MATCH ?"
+        self._add(f"{name}.row IN ({found})", f'{column} : "{phrase}"')
+        return criterion.pattern == f"*{within}*"
 
     def _column(self, level: ResourceLevel, tag: str) -> str | None:
         """Return the column of keys of a tag, with its table among those that are joined."""

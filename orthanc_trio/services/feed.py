@@ -9,7 +9,7 @@ history, so they are queued, but never more than a bound: then a subscriber is t
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import trio
