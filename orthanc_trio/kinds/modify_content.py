@@ -10,12 +10,14 @@ from .modify_args import ModifyArgs, ModifyCursor, Named
 
 def first_content(args: ModifyArgs, levels: Mapping[str, ResourceLevel], total: int) -> dict[str, Any]:
     """Return what is known before the job begins; `levels` are those of its resources."""
+    named = [{"ID": id, "Type": level.type_name} for id, level in levels.items()]
     content: dict[str, Any] = {
         "Description": "REST API",
         "FailedInstancesCount": 0,
         "InstancesCount": total,
         "IsAnonymization": args.modification.is_anonymization,
-        "Resources": [{"ID": id, "Type": level.type_name} for id, level in levels.items()],
+        # Of several resources these are the results, which are known at the end.
+        "Resources": [] if args.level is None else named,
     }
     if levels:
         content["ParentResources"] = sorted(levels)
