@@ -65,7 +65,10 @@ def test_whole_files_are_shown_if_it_is_asked_for(server: Server) -> None:
     data = make_instance(patient_id="whole", DataSetTrailingPadding=b"1234")
     path = f"/instances/{upload(server, data)['ID']}"
     for route in ("tags?short", "simplified-tags?"):
-        assert set(server.get(f"{path}/{route}&whole").json()) - set(server.get(f"{path}/{route}").json())
+        plain = server.get(f"{path}/{route}").json()
+        assert set(server.get(f"{path}/{route}&whole").json()) - set(plain)
+        assert server.get(f"{path}/{route}&whole=false").json() == plain
+        assert code(server.get(f"{path}/{route}&whole=foo")) == (400, 3)
 
 
 def test_a_replaced_instance_shows_its_new_tags(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -13,6 +13,7 @@ from ...services.context import ServerContext
 from ...services.library import Description
 from ..arguments import FORMAT, IGNORE_LENGTH, WHOLE
 from ..level import require
+from ..query import flag
 from ..routing import Doc, Routes
 from ..tag_query import format_of, unlimited_tags
 from ..wire import JSON, Answer, AnyAnswer, Request, StreamAnswer
@@ -42,8 +43,8 @@ async def _answer_tags(context: ServerContext, request: Request, id: str, format
     instance = (await require(context, ResourceLevel.INSTANCE, id)).facts
     if not request.query:
         return Answer(body=await context.tags.encoded(instance, format), media_type=JSON)
-    options = unlimited_tags(request, context.dictionary), "whole" in request.query
-    encoded = await context.tags.encoded(instance, format, unlimited=options[0], whole=options[1])
+    unlimited, whole = unlimited_tags(request, context.dictionary), flag(request, "whole")
+    encoded = await context.tags.encoded(instance, format, unlimited=unlimited, whole=whole)
     return Answer(body=encoded, media_type=JSON)
 
 
