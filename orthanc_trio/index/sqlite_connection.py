@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
+
 from ..model.errors import DatabaseError, FullStorage, OrthancError
 from ..model.resource import ResourceLevel
 from .sqlite_keys import FUNCTIONS
@@ -21,6 +23,7 @@ BUSY_TIMEOUT_S = 5.0
 """How long to wait for another process that holds the lock of the database."""
 
 _CACHED_STATEMENTS = 256
+_encode = msgspec.json.Encoder().encode
 _MIB = 1 << 20
 # Pages of 4 KiB. A checkpoint stalls one commit, so it should be rare; the log should stay in the cache.
 _CHECKPOINT_PAGES = 4000
@@ -31,8 +34,12 @@ LEVELS = {int(level): level for level in ResourceLevel}
 
 
 def as_json(values: Iterable[object]) -> str:
-    """Return a list as the argument of `json_each(?)`. All in ASCII, so any text will do."""
-    return json.dumps(list(values))
+    """Return a list as the argument of `json_each(?)`. Any text will do."""
+    values = list(values)
+    try:
+        return _encode(values).decode()
+    except UnicodeEncodeError:  # half of a surrogate pair, which only ASCII can tell of
+        return json.dumps(values)
 
 
 def translated(error: sqlite3.Error) -> OrthancError:
