@@ -88,7 +88,7 @@ class RequestedTags:
         number: int,
         missing: dict[str, set[int]],
     ) -> None:
-        """Add a main tag; it is missing where it was none yet when the resource was stored."""
+        """Add a main tag; it is missing where it was none yet, or perhaps, when the resource was stored."""
         facts_of = await self._facts_at(descriptions, key.level)
         for id, facts in facts_of.items():
             is_copied = facts.level is not key.level
@@ -98,7 +98,14 @@ class RequestedTags:
                 found[id][key.tag] = tags[key.tag]
             elif (items := _main_sequence(facts, key.tag)) is not None:
                 found[id][key.tag] = items
-            elif not is_copied and signature is not None and key.tag not in signature.split(";"):
+            elif is_copied:
+                continue
+            elif signature is None:
+                self._warn(
+                    "W004_NoMainDicomTagsSignature", "nobody knows which tags are in the index of %s", id
+                )
+                missing[id].add(number)
+            elif key.tag not in signature.split(";"):
                 self._warn("W002_InconsistentDicomTagsInDb", "%s is not in the index of %s", key.tag, id)
                 missing[id].add(number)
 
