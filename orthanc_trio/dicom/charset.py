@@ -87,8 +87,8 @@ class Charset(NamedTuple):
     is_extensible: bool = False
     others: tuple[str, ...] = ()
     """The codecs of further terms: text may switch to them by escape sequences."""
-    careless: str = ""
-    """The codec to read with before any escape sequence, where it is not `codec`."""
+    written: str = ""
+    """The codec of text that is written, before any escape sequence, where it is not `codec`."""
 
 
 def encoding_name(name: str) -> str:
@@ -131,19 +131,17 @@ def charset_of(specific_character_set: bytes, default: Charset) -> Charset:
         return Charset(codecs[0] or default.codec, is_extensible=True, others=others)
     # Writers that leave the first term empty may leave out the escape sequences too.
     named = [codec or "ascii" for term, codec in zip(terms, codecs, strict=True) if term.strip()]
-    return Charset("ascii", is_extensible=True, others=others, careless=named[0] if named else default.codec)
+    return Charset(named[0] if named else default.codec, is_extensible=True, others=others, written="ascii")
 
 
 def is_japanese(charset: Charset) -> bool:
     """Tell whether text begins with JIS X 0201, where the yen sign has the place of the backslash."""
-    return (charset.careless or charset.codec) == _KATAKANA
+    return charset.codec == _KATAKANA
 
 
 def decode(raw: bytes, charset: Charset) -> str:
     """Return the text of `raw`, without escape sequences; undecodable bytes are dropped."""
-    codec, is_extensible, _, careless = charset
-    if careless:
-        codec = careless
+    codec, is_extensible, _, _ = charset
     if is_extensible and b"\x1b" in raw:
         return _decode_extended(raw, codec)
     text = raw.decode(codec, "ignore")
@@ -157,7 +155,7 @@ def encode(text: str, charset: Charset) -> bytes:
     """
     if not charset.others or text.isascii():
         return text.encode(charset.codec, "ignore")
-    codecs = (charset.codec, *charset.others)
+    codecs = (charset.written or charset.codec, *charset.others)
     parts = re.split(f"({_DELIMITER.pattern.decode()})", text)
     return b"".join(_encode_component(part, codecs) for part in parts)
 
