@@ -138,7 +138,8 @@ class FindReader:
 
     def _tags(self, members: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
         for name, text in _texts(members["Query"]):
-            yield self._indexed.number(name), text
+            if text:  # else as if it were not there, even if there is no such tag
+                yield self._indexed.number(name), text
 
     def _metadata_conditions(self, members: Mapping[str, Any], *, is_exact: bool) -> Iterator[Condition]:
         query = members.get("MetadataQuery", {})

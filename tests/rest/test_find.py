@@ -111,6 +111,10 @@ def test_content_of_many_moves_between_the_levels(server: Server) -> None:
     assert [one["ID"] for one in content(Resources=wanted, Level="Patient")] == [study["ParentPatient"]]
 
 
+def test_a_criterion_without_a_text_is_none(server: Server) -> None:
+    assert find(server, query={"PatientID": "", "Nonsense": ""}) == find(server)
+
+
 def test_a_lookup_passes_over_case_and_outer_spaces(server: Server) -> None:
     uid = description(server, 1)["MainDicomTags"]["StudyInstanceUID"]
     assert [found["Type"] for found in server.post("/tools/lookup", f" {uid} ").json()] == ["Study"]
@@ -127,6 +131,7 @@ def test_a_lookup_passes_over_case_and_outer_spaces(server: Server) -> None:
         ({"OrderBy": [{"Type": "DicomTag", "Key": "Columns", "Direction": "ASC"}]}, (400, 8)),
         ({"RequestedTags": [f"0009,{number:04x}" for number in range(300)], "Expand": True}, (400, 8)),
         ({"Query": {"PatientName": "\ud800"}}, (400, 8)),
+        ({"Query": {"Nonsense": "x"}}, (500, 27)),
     ],
 )
 def test_what_is_too_much_is_refused(server: Server, body: dict[str, Any], expected: tuple[int, int]) -> None:
