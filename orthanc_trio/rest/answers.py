@@ -1,11 +1,13 @@
-"""Answers of a fixed shape: what is encoded is what the OpenAPI document shows.
+"""The shapes of answers, as the OpenAPI document shows them.
 
-The members are in ascending order, as Orthanc writes them.
+What is answered is encoded from these Structs, whose members are in ascending order, as Orthanc writes them.
+Resources and jobs are put together elsewhere, for the sake of kept encodings: `Resource` and `Job` only tell
+of them, and the test that calls every GET (`tests/compat/test_openapi_walk.py`) compares.
 """
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from ..model.resource import ResourceRef
 from ..services.feed import ChangeEntry
@@ -115,3 +117,53 @@ class Outcome(Struct, rename="pascal", kw_only=True):
     held: Held | UnsetType = UNSET
     refused: list[Refusal]
     refused_count: int
+
+
+class Resource(Struct, rename="pascal", kw_only=True):
+    """A patient, study, series or instance (`resource_json.py`); each level has some of the members."""
+
+    anonymized_from: str | UnsetType = UNSET
+    attachments: list[dict[str, Any]] | UnsetType = UNSET
+    expected_number_of_instances: int | UnsetType | None = UNSET
+    file_size: int | UnsetType = UNSET
+    file_uuid: str | UnsetType = UNSET
+    id: str = field(name="ID")
+    index_in_series: int | UnsetType | None = UNSET
+    instances: list[str] | UnsetType = UNSET
+    is_protected: bool | UnsetType = UNSET
+    is_stable: bool | UnsetType = UNSET
+    labels: list[str] | UnsetType = UNSET
+    last_update: str | UnsetType = UNSET
+    main_dicom_tags: dict[str, Any] | UnsetType = UNSET
+    metadata: dict[str, str] | UnsetType = UNSET
+    modified_from: str | UnsetType = UNSET
+    parent_patient: str | UnsetType = UNSET
+    parent_series: str | UnsetType = UNSET
+    parent_study: str | UnsetType = UNSET
+    patient_main_dicom_tags: dict[str, Any] | UnsetType = UNSET
+    requested_tags: dict[str, Any] | UnsetType = UNSET
+    series: list[str] | UnsetType = UNSET
+    status: str | UnsetType = UNSET
+    studies: list[str] | UnsetType = UNSET
+    type: Literal["Patient", "Study", "Series", "Instance"]
+
+
+class Job(Struct, rename="pascal", kw_only=True):
+    """A job (`services/job_view.py`); times are in UTC."""
+
+    completion_time: str | UnsetType = UNSET
+    content: Any
+    creation_time: str
+    effective_runtime: Annotated[float, Meta(description="Seconds.")]
+    error_code: int
+    error_description: str
+    error_details: str
+    error_payload: Any = UNSET
+    estimated_time_of_arrival: str | UnsetType = UNSET
+    id: str = field(name="ID")
+    priority: int
+    progress: Annotated[int, Meta(description="Percent.")]
+    state: str
+    timestamp: str
+    type: str
+    user_data: Any = UNSET

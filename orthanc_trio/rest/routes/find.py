@@ -1,11 +1,9 @@
 """Search resources. Source: the Orthanc Book, "Finding resources"."""
 
-from typing import Any
-
 from ...model.errors import BadFileFormat
 from ...services.context import ServerContext
 from ...services.finder import Search
-from ..answers import Count, ResourceLink, link
+from ..answers import Count, Resource, ResourceLink, link
 from ..bodies import BulkContentBody, CountBody, FindBody
 from ..describing import answer_all
 from ..fields import Fields
@@ -18,7 +16,7 @@ from ..wire import Answer, AnyAnswer, Request, json_answer
 routes = Routes()
 
 
-@routes.post("/tools/find", hot=True, doc=Doc(body=FindBody, answer=list[Any]))
+@routes.post("/tools/find", hot=True, doc=Doc(body=FindBody, answer=list[Resource | str]))
 async def find(context: ServerContext, request: Request) -> AnyAnswer:
     """Answer the resources that meet a query: their identifiers, or with `Expand` all about them."""
     question = _reader(context).find(read_object(await request.body(), FindBody))
@@ -57,7 +55,7 @@ async def look_up(context: ServerContext, request: Request) -> AnyAnswer:
     return json_answer([link(ref) for ref in found])
 
 
-@routes.post("/tools/bulk-content", doc=Doc(body=BulkContentBody, answer=list[Any]))
+@routes.post("/tools/bulk-content", doc=Doc(body=BulkContentBody, answer=list[Resource]))
 async def bulk_content(context: ServerContext, request: Request) -> AnyAnswer:
     """Answer all about many resources, or about what is above or below them."""
     members = read_object(await request.body(), BulkContentBody)

@@ -17,7 +17,7 @@ from ...services.context import ServerContext
 from ...services.job_filter import EVERYTHING, matching, page_of
 from ...services.job_statistics import job_statistics
 from ...services.pace import Pace
-from ..answers import Held, Outcome, Refusal
+from ..answers import Held, Job, Outcome, Refusal
 from ..arguments import EXPAND
 from ..bodies import ManyJobsBody, names
 from ..fields import decode_json
@@ -46,7 +46,9 @@ _ENDED = frozenset({JobState.SUCCESS, JobState.FAILURE})
 _STOPPABLE = frozenset({JobState.PENDING, JobState.RUNNING, JobState.RETRY})
 
 
-@routes.get("/jobs", hot=True, doc=Doc(query=(EXPAND, *map(Argument, sorted(ARGUMENTS))), answer=list[Any]))
+@routes.get(
+    "/jobs", hot=True, doc=Doc(query=(EXPAND, *map(Argument, sorted(ARGUMENTS))), answer=list[Job | str])
+)
 async def list_jobs(context: ServerContext, request: Request) -> AnyAnswer:
     """Answer the identifiers of jobs, or with `?expand` the jobs; without other arguments all, sorted by id.
 

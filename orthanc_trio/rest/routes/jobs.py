@@ -5,7 +5,6 @@ Where Orthanc refuses with an empty body, ours says why.
 
 from contextlib import suppress
 from functools import partial
-from typing import Any
 
 import trio
 
@@ -13,6 +12,7 @@ from ...jobs.control import Verdict
 from ...model.errors import DatabaseUnavailable, InexistentItem
 from ...model.job import JobRecord
 from ...services.context import ServerContext
+from ..answers import Job
 from ..arguments import RANGE
 from ..disposition import content_disposition
 from ..errors import Refused
@@ -32,7 +32,7 @@ _EVENTS = "events"
 _LONGEST_WAIT_S = 300.0
 
 
-@routes.get("/jobs/{id}", hot=True, doc=Doc(query=(_WAIT,), answer=dict[str, Any]))
+@routes.get("/jobs/{id}", hot=True, doc=Doc(query=(_WAIT,), answer=Job))
 async def get_job(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
     """Answer one job; with `?wait=SECONDS` not before it has ended, but at the latest after that time."""
     record = context.jobs.get(id)

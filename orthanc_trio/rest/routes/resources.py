@@ -1,13 +1,11 @@
 """Patients, studies, series and instances: list, look, walk, delete. Source: the Orthanc Book, "REST API"."""
 
-from typing import Any
-
 from msgspec.structs import replace
 
 from ...model.errors import UnknownResource
 from ...model.resource import ResourceLevel
 from ...services.context import ServerContext
-from ..answers import Deleted, link
+from ..answers import Deleted, Resource, link
 from ..arguments import EXPAND, PAGE, RESOURCE, RESPONSE_CONTENT
 from ..describing import answer_all, answer_one, view_of_url
 from ..find_body import content_of_url
@@ -31,7 +29,7 @@ def _mount_level(level: ResourceLevel) -> None:
     @routes.get(
         f"/{collection}",
         hot=True,
-        doc=Doc(query=(EXPAND, *PAGE, *RESOURCE, RESPONSE_CONTENT), answer=list[Any]),
+        doc=Doc(query=(EXPAND, *PAGE, *RESOURCE, RESPONSE_CONTENT), answer=list[Resource | str]),
     )
     async def list_level(context: ServerContext, request: Request) -> AnyAnswer:
         since, limit = page(request)
@@ -43,7 +41,7 @@ def _mount_level(level: ResourceLevel) -> None:
             view = replace(view, content=content_of_url(content), is_partial=True)
         return await answer_all(context, await context.library.describe_level(level, since, limit), view)
 
-    @routes.get(f"/{collection}/{{id}}", hot=True, doc=Doc(query=RESOURCE, answer=dict[str, Any]))
+    @routes.get(f"/{collection}/{{id}}", hot=True, doc=Doc(query=RESOURCE, answer=Resource))
     async def get_resource(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
         description = await context.library.describe(level, id)
         if description is None:
@@ -61,7 +59,8 @@ def _mount_level(level: ResourceLevel) -> None:
 
 def _mount_descendants(level: ResourceLevel, lower: ResourceLevel) -> None:
     @routes.get(
-        f"/{level.collection}/{{id}}/{lower.collection}", doc=Doc(query=(EXPAND, *RESOURCE), answer=list[Any])
+        f"/{level.collection}/{{id}}/{lower.collection}",
+        doc=Doc(query=(EXPAND, *RESOURCE), answer=list[Resource | str]),
     )
     async def list_descendants(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
         await require(context, level, id)
@@ -73,7 +72,7 @@ def _mount_descendants(level: ResourceLevel, lower: ResourceLevel) -> None:
 
 def _mount_ancestor(level: ResourceLevel, upper: ResourceLevel) -> None:
     @routes.get(
-        f"/{level.collection}/{{id}}/{_PARENT_NAMES[upper]}", doc=Doc(query=RESOURCE, answer=dict[str, Any])
+        f"/{level.collection}/{{id}}/{_PARENT_NAMES[upper]}", doc=Doc(query=RESOURCE, answer=Resource)
     )
     async def get_ancestor(context: ServerContext, request: Request, *, id: str) -> AnyAnswer:
         await require(context, level, id)
