@@ -145,6 +145,7 @@ async def open_context(
             async with trio.open_nursery() as background:
                 await background.start(base.settling.run)
                 await background.start(base.stability.run)
+                background.start_soon(context.feed.run)
                 async with trio.open_nursery() as engine:
                     await engine.start(jobs.run)
                     background.start_soon(webhooks.run)

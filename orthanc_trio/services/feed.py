@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from ..model.job import JobRecord
 
 _UNREAD_CHANGES = 1000
+_PAUSE_S = 20e-6
+"""From one handing over to the next, for each that watches everything: about what it takes to send to it.
+
+With many of them, what comes meanwhile goes with the next, and the event loop has time for others.
+"""
 
 
 class FeedMessage(Struct, frozen=True, gc=False):
@@ -89,7 +94,7 @@ class Subscription:
 
 
 class Feed:
-    """Turns events into messages for the subscriptions. Subscribe `notice` to the bus."""
+    """Turns events into messages for the subscriptions. Subscribe `notice` to the bus; `run` must run."""
 
     def __init__(self, jobs: JobsEngine, views: JobViews, now: Callable[[], datetime]) -> None:
         self._jobs = jobs
@@ -99,6 +104,7 @@ class Feed:
         """By watched job; those of everything under None."""
         self._fresh: dict[str, tuple[JobRecord, datetime]] = {}
         """The newest state of each job that is not handed over yet, and when it was told."""
+        self._has_fresh = trio.Event()
         self.is_closed = False
 
     def notice(self, event: Event) -> None:
@@ -107,9 +113,8 @@ class Feed:
             return
         match event:
             case JobEvent(record) if None in self._subscriptions or record.id in self._subscriptions:
-                if not self._fresh:
-                    trio.lowlevel.current_trio_token().run_sync_soon(self._hand_over)
                 self._fresh[record.id] = record, self._now()
+                self._has_fresh.set()
             case JobForgotten(id=id):
                 self._hand_over()
                 self._tell_forgotten(id)
@@ -120,6 +125,14 @@ class Feed:
                     watcher.tell_change(message)
             case _:
                 pass
+
+    async def run(self) -> None:
+        """Hand over the news of jobs, forever: at once, but to many subscribers with pauses in between."""
+        while True:
+            await self._has_fresh.wait()
+            self._has_fresh = trio.Event()
+            self._hand_over()
+            await trio.sleep(_PAUSE_S * len(self._subscriptions.get(None, ())))
 
     def _hand_over(self) -> None:
         """Give the subscribers what is fresh. Before anything else is put into their mailboxes, too."""

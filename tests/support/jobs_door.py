@@ -81,8 +81,10 @@ async def jobs_door(*kinds: AnyKind, **engine: Any) -> AsyncIterator[JobsDoor]:
         access = access_policy(AccessOptions())
         app = mount(context, [feed_routes, job_lists, jobs], access=access, options=DoorOptions())
         with rig.bus.subscribed(feed.notice), rig.bus.subscribed(meter.notice):
-            async with serving(app) as server:
+            async with trio.open_nursery() as nursery, serving(app) as server:
+                nursery.start_soon(feed.run)
                 yield JobsDoor(server, rig, feed, services, stop_requested)
+                nursery.cancel_scope.cancel()
 
 
 async def read_chunk(client: RawClient) -> bytes:
