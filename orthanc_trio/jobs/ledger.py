@@ -241,6 +241,7 @@ class Ledger:
         for job_id in tuple(self._sinks):
             await self.close_sink(job_id)
         await self.outputs.drain()
+        self.outputs.close()
         await self.journal.flush()
 
     def _complete(self, record: JobRecord, saved_outputs: Iterable[str]) -> None:

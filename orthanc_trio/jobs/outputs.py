@@ -8,6 +8,7 @@ task removes.
 import logging
 import os
 import tempfile
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -26,6 +27,7 @@ T = TypeVar("T")
 _JOB_ID_LENGTH: Final = 36
 _REMOVAL_DELAY_S: Final = 0.05
 """Small jobs that follow each other have their files removed together."""
+_MOST_OPENED: Final = 8
 
 _logger = logging.getLogger(__name__)
 
@@ -78,6 +80,10 @@ class Outputs:
         self._doomed: list[str] = []
         self._in_store: set[str] = set()
         """Those of the finished files that are saved with the records."""
+        self._opened: OrderedDict[str, int] = OrderedDict()
+        """Files that were fetched lately and stay open: one is often fetched part by part."""
+        self._used: set[str] = set()
+        """Files that were fetched and do not say so yet."""
         self._has_work = trio.Event()
         self._has_finished = trio.Event()
         self._limiter = trio.CapacityLimiter(1)
@@ -121,6 +127,7 @@ class Outputs:
         """Remove files soon. Those that do not exist are passed over."""
         for file in files:
             self._kept.discard(file)
+            self._close(file)
             if file in self._in_store:
                 self._in_store.discard(file)
                 self.saved.drop_outputs((file,))
@@ -149,9 +156,33 @@ class Outputs:
             return None
         self._kept.touch(file)
         if file not in self._in_store:
-            return await self._in_thread(partial(self._open, file))
+            return await self._open_kept(file)
         data = await self.saved.load_output(file)
         return None if data is None else await self._in_thread(partial(_nameless_file, data))
+
+    async def _open_kept(self, file: str) -> int | None:
+        if file not in self._opened:
+            descriptor = await self._in_thread(partial(self._open, file))
+            if descriptor is None or file not in self._kept:
+                return descriptor
+            self._close(file)
+            self._opened[file] = descriptor
+            if len(self._opened) > _MOST_OPENED:
+                self._close(next(iter(self._opened)))
+        self._opened.move_to_end(file)
+        self._used.add(file)
+        self._has_work.set()
+        return os.dup(self._opened[file])
+
+    def _close(self, file: str) -> None:
+        descriptor = self._opened.pop(file, None)
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def close(self) -> None:
+        """Close the files that are open. Safe to repeat."""
+        for file in tuple(self._opened):
+            self._close(file)
 
     async def restore(self, records: Iterable[JobRecord]) -> set[str]:
         """Take over what an earlier process left; the folder is made if it is not there.
@@ -184,7 +215,7 @@ class Outputs:
         return set(named) - present | set(self._evict())
 
     async def run(self) -> None:
-        """Remove what is doomed, forever."""
+        """Remove what is doomed, and note in files that they were used, forever."""
         while True:
             await self._has_work.wait()
             self._has_work = trio.Event()
@@ -192,8 +223,11 @@ class Outputs:
             await self.drain()
 
     async def drain(self) -> None:
-        """Remove what is doomed."""
+        """Remove what is doomed, and note in files that they were used."""
         files, self._doomed = self._doomed, []
+        used, self._used = [file for file in self._used if file in self._kept], set()
+        if used:
+            await self._in_thread(partial(self._note_use, used))
         if files:
             await self._in_thread(partial(self._unlink, files))
 
@@ -219,12 +253,18 @@ class Outputs:
 
     def _open(self, file: str) -> int | None:
         try:
-            descriptor = os.open(self._folder / file, os.O_RDONLY)
+            return os.open(self._folder / file, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             return None
-        with suppress(OSError):
-            os.utime(descriptor)  # so that the next process knows which one was used last
-        return descriptor
+
+    def _note_use(self, files: Iterable[str]) -> None:
+        """Note in files that they were used now, so that the next process knows which one was used last.
+
+        It may wait for the journal of the file system, so the one who fetches does not wait for it.
+        """
+        for file in files:
+            with suppress(OSError):
+                os.utime(self._folder / file)
 
     def _unlink(self, files: Iterable[str]) -> None:
         for file in files:

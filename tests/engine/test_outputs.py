@@ -66,6 +66,39 @@ async def test_the_least_recently_used_output_makes_place(tmp_path: Path) -> Non
     assert names(tmp_path) == {make_output(IDS[0]).file, make_output(IDS[2]).file}
 
 
+async def test_a_file_is_fetched_again_and_again_and_closed_when_it_is_removed(tmp_path: Path) -> None:
+    outputs = await opened_outputs(tmp_path, max_files=20)
+    before = len(os.listdir("/proc/self/fd"))
+    ids = [f"{number:08d}-0000-4000-8000-000000000000" for number in range(20)]
+    for id in ids:
+        leave(outputs, id).write_bytes(id.encode())
+        outputs.keep(finished(id))
+    for id in ids * 2 + ids[::-1]:
+        descriptor = await outputs.open(make_output(id).file)
+        assert descriptor is not None
+        assert os.pread(descriptor, 100, 0) == id.encode()
+        os.close(descriptor)
+    outputs.doom(make_output(id).file for id in ids[:10])
+    await outputs.drain()
+    assert await outputs.open(make_output(ids[0]).file) is None
+    outputs.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+async def test_a_file_says_that_it_was_used(tmp_path: Path) -> None:
+    outputs = await opened_outputs(tmp_path)
+    path = leave(outputs, IDS[0])
+    outputs.keep(finished(IDS[0]))
+    for _ in range(2):
+        os.utime(path, (1, 1))
+        descriptor = await outputs.open(path.name)
+        assert descriptor is not None
+        os.close(descriptor)
+        await outputs.drain()
+        assert path.stat().st_mtime > 1
+    outputs.close()
+
+
 async def test_files_that_a_job_began_and_does_not_leave_are_removed(tmp_path: Path) -> None:
     outputs = await opened_outputs(tmp_path)
     leave(outputs, IDS[0])
