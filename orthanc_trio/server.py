@@ -1,6 +1,6 @@
 """The life of one server: opens the backends, has the services made, owns the nurseries, orders the stop.
 
-    storage > index > workers > background (settling, stability, webhooks) > jobs > doors
+    storage > index > workers > background (settling, stability, webhooks, ...) > jobs > doors
 
 Each part is opened after, and closed before, what it stands on. Jobs outlive doors.
 """
@@ -36,6 +36,7 @@ from .services.measurements import counted_log
 from .services.settling import Settling
 from .services.stability import Stability
 from .services.switches import Switches
+from .services.trimming import Trimming
 from .services.webhooks import Webhooks
 from .storage.opening import open_storage
 from .workers import open_workers
@@ -146,6 +147,7 @@ async def open_context(
                 await background.start(base.settling.run)
                 await background.start(base.stability.run)
                 background.start_soon(context.feed.run)
+                background.start_soon(Trimming(base.metrics).run)
                 async with trio.open_nursery() as engine:
                     await engine.start(jobs.run)
                     background.start_soon(webhooks.run)
