@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .forked_process import ForkedProcess
+
 START_TIMEOUT_S = 20.0
 
 
@@ -44,10 +46,10 @@ class Server:
         self.configuration.write_text(json.dumps(defaults | dict(options)))
         self.log = folder / "log.txt"
         self._prefix = prefix
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | ForkedProcess | None = None
 
     @property
-    def process(self) -> subprocess.Popen[bytes]:
+    def process(self) -> "subprocess.Popen[bytes] | ForkedProcess":
         assert self._process is not None
         return self._process
 
@@ -56,9 +58,14 @@ class Server:
         return self.folder / "storage"
 
     def start(self, *arguments: str) -> None:
-        command = [*self._prefix, sys.executable, "-m", "orthanc_trio", *arguments, str(self.configuration)]
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log)
+        arguments = (*arguments, str(self.configuration))
+        if self._process is None or self._prefix:
+            command = [*self._prefix, sys.executable, "-m", "orthanc_trio", *arguments]
+            with self.log.open("ab") as log:
+                self._process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log)
+        else:
+            # Most of what a start takes is the import of libraries, which the first start has shown to work.
+            self._process = ForkedProcess(arguments, self.folder, self.log)
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self._is_listening():
             if self.process.poll() is not None or time.monotonic() > deadline:
