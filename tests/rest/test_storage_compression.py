@@ -7,6 +7,7 @@ import random
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -120,3 +121,17 @@ def test_the_option_may_change_between_two_starts(tmp_path: Path) -> None:
         for id in files:
             server.request("DELETE", f"/instances/{id}")
         assert server.get("/statistics").json()["TotalDiskSize"] == "0"
+
+
+@pytest.mark.parametrize("is_streamed", [True, False])
+def test_what_is_stored_goes_into_archives_as_it_is(tmp_path: Path, is_streamed: bool) -> None:
+    noise = random.Random(0).randbytes(1 << 19).hex().encode()
+    files = [make_instance(instance=n, EncapsulatedDocument=noise[n:]) for n in range(1, 9, 2)]
+    options: dict[str, Any] = {"StorageCompression": True, "SynchronousZipStream": is_streamed}
+    with running_server(tmp_path, SyncStorageArea=False, **options) as server:
+        for data in files:
+            study = server.post("/instances", data).json()["ParentStudy"]
+        reply = server.get(f"/studies/{study}/archive")
+        assert ("Content-Length" in reply.headers) != is_streamed
+        with zipfile.ZipFile(io.BytesIO(reply.body)) as archive:
+            assert [archive.read(name) for name in archive.namelist()] == files
