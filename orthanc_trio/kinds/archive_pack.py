@@ -23,7 +23,8 @@ Buffer = zipfmt.Buffer
 UNIT_BYTES = 2 << 20
 _COPIED_BYTES = 8 << 20
 _UNIT_MEMBERS = 256
-_FIRST_MEMBERS = 16  # so that a reader who waits soon gets something
+# So that a reader who waits soon gets something.
+_FIRST_MEMBERS, _FIRST_BYTES = 16, 256 << 10
 _SMALL_BYTES = 32 << 10
 _LEAF_BYTES = 64 << 10  # what a DICOMDIR tells of a file is nearly always there
 _MAX_HEAD_BYTES = 64 << 20
@@ -108,13 +109,13 @@ def cut(sources: Sequence[Source], position: int = 0) -> Iterator[Unit]:
     """Cut members into units, in order; `position` is how much of the first (a streamed one) is done."""
     batch: list[Source] = []
     size = held = 0
-    most_members = _FIRST_MEMBERS
+    most_members, most_held = _FIRST_MEMBERS, _FIRST_BYTES
     for source in sources:
-        is_full = size + source.work_size > _COPIED_BYTES or held + source.held_size > UNIT_BYTES
+        is_full = size + source.work_size > _COPIED_BYTES or held + source.held_size > most_held
         if batch and (is_full or len(batch) == most_members or source.is_streamed):
             yield Batch(tuple(batch))
             batch, size, held = [], 0, 0
-            most_members = min(4 * most_members, _UNIT_MEMBERS)
+            most_members, most_held = min(4 * most_members, _UNIT_MEMBERS), UNIT_BYTES
         if source.is_streamed:
             yield from _parts(source, position)
         else:
