@@ -1,7 +1,7 @@
 """Which ended jobs are kept: by count and by age, successes and failures together or apart. Pure.
 
-Jobs that delete themselves count apart: a success is on its way out, and many failures, such as webhooks to a
-dead receiver, must not push out what a user may look for.
+Jobs that delete themselves count apart: many failures, such as webhooks to a dead receiver, must not push out
+what a user may look for. Their successes do not count, since they are on their way out.
 """
 
 from collections.abc import Iterator
@@ -53,7 +53,8 @@ class History:
 
     def put(self, record: JobRecord) -> None:
         """Note that a job has ended, as the last one."""
-        self._shelf(record).ended[record.id] = record.changed
+        if not record.is_to_vanish:
+            self._shelf(record).ended[record.id] = record.changed
 
     def discard(self, record: JobRecord) -> None:
         """Take off a job that had ended. Safe to repeat."""

@@ -28,10 +28,6 @@ _logger = logging.getLogger(__name__)
 _FORGOTTEN = 'Cannot retrieve the status of the job, make sure that "JobsHistorySize" is not 0'
 
 
-def _is_to_vanish(record: JobRecord) -> bool:
-    return record.auto_delete and record.state is JobState.SUCCESS
-
-
 class _Waiter:
     """One caller of `wait`, and what it gets."""
 
@@ -81,7 +77,7 @@ class Ledger:
         """Take over what an earlier process saved of the given kinds; return what waits for its retry."""
         records = []
         for record in await self.journal.load():
-            if _is_to_vanish(record):
+            if record.is_to_vanish:
                 self.journal.forget(record)
             elif record.kind in kinds:
                 records.append(record)
@@ -252,7 +248,7 @@ class Ledger:
         self._trim()
         known = self.registry.find(record.id)
         self._tell_waiters(record.id, known)
-        if known is not None and _is_to_vanish(record):
+        if known is not None and record.is_to_vanish:
             self.forget(self.registry.remove(record.id))
 
     def _tell_waiters(self, job_id: str, record: JobRecord | None) -> None:

@@ -209,6 +209,11 @@ class JobRecord(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False)
     request_digest: str = ""
 
     @property
+    def is_to_vanish(self) -> bool:
+        """Whether the job has succeeded and deletes itself: it is on its way out."""
+        return self.auto_delete and self.state is JobState.SUCCESS
+
+    @property
     def progress(self) -> float:
         """Between 0 and 1; 1 for a success."""
         if self.state is JobState.SUCCESS:

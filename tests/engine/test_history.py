@@ -82,6 +82,16 @@ async def test_a_job_that_wants_to_be_forgotten_stays_if_it_fails() -> None:
         assert rig.engine.ids() == [record.id]
 
 
+async def test_a_success_that_is_forgotten_pushes_out_no_failure() -> None:
+    options = SubmitOptions(auto_delete=True)
+    async with running_engine(CountKind(fail_odd), history_size=1) as rig:
+        failed = await rig.engine.submit("Count", CountArgs(2), options)
+        await rig.engine.wait(failed.id)
+        succeeded = await rig.engine.submit("Count", CountArgs(1), options)
+        assert (await rig.engine.wait(succeeded.id)).state is JobState.SUCCESS
+        assert (rig.engine.ids(), rig.forgotten()) == ([failed.id], [succeeded.id])
+
+
 async def test_a_crash_before_a_job_is_forgotten_only_delays_it() -> None:
     store = MemoryStore()
     async with running_engine(store=store) as rig:

@@ -314,9 +314,9 @@ class JobsMachine(RuleBasedStateMachine):
     @rule(number=jobs)
     def delete(self, number: int) -> None:
         job = self.pick(number)
-        can_go = job.state.is_completed or job.state is JobState.RETRY
-        assert self.ask("delete", job) == can_go
-        if can_go:
+        is_accepted = self.ask("delete", job)
+        assert is_accepted == (job.state.is_completed or job.state is JobState.RETRY)
+        if is_accepted:
             del self.model.jobs[job.id]
 
     @precondition(lambda self: self.model.in_state(JobState.RUNNING))
@@ -373,7 +373,8 @@ class JobsMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.model.in_state(JobState.RETRY))
     @rule()
     def let_a_delay_pass(self) -> None:
-        self.pass_time(min(job.retry_at for job in self.model.in_state(JobState.RETRY)) - self.now)
+        first = min(job.retry_at for job in self.model.in_state(JobState.RETRY))
+        self.pass_time(first + CLOCK_ERROR_S - self.now)
         self.model.save_all()
 
     @precondition(lambda self: self.timeouts())
