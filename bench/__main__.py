@@ -32,7 +32,7 @@ from .failure import BenchError
 from .load import WRK
 from .question import Question
 from .run import Result, ask
-from .server import Side, started
+from .server import Side, clearing, started
 from .table import as_markdown, as_text, failures, make_rows, shortened
 
 _MODULES = (
@@ -64,11 +64,12 @@ def main() -> int:
     sides = _sides(options)
     data = Data(quick=options.quick)
     results: list[Result] = []
-    facts = _facts(sides, data, options.rounds)
-    try:
-        results.extend(ask(question, sides, data, options.rounds) for question in questions)
-    except KeyboardInterrupt:
-        facts.append("stopped before the end")
+    with clearing(sides, data.folder):
+        facts = _facts(sides, data, options.rounds)
+        try:
+            results.extend(ask(question, sides, data, options.rounds) for question in questions)
+        except KeyboardInterrupt:
+            facts.append("stopped before the end")
     _report(options, results, facts)
     return 1 if failures(results) else 0
 

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from .failure import BenchError
 
 _PROJECT = Path(__file__).parent.parent
 _START_S = 60.0
+_PREFIX = "bench-"
+_DONE = ".done"
 _STOP_S = 30.0
 
 
@@ -151,8 +153,8 @@ class Server:
 
 @contextmanager
 def started(side: Side, settings: Mapping[str, Any], data: Path) -> Iterator[Server]:
-    """Run a server with defaults and `settings` on an empty folder; at the end stop it, remove the folder."""
-    folder = Path(tempfile.mkdtemp(prefix="bench-", dir=side.folder_parent(data)))
+    """Run a server with defaults and `settings` on an empty folder, inside `clearing`; at the end stop it."""
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=side.folder_parent(data)))
     server = Server(side, folder, settings)
     try:
         server.start()
@@ -160,7 +162,31 @@ def started(side: Side, settings: Mapping[str, Any], data: Path) -> Iterator[Ser
     finally:
         with _uninterrupted():
             server.stop()
-            shutil.rmtree(folder)
+            _set_aside(folder)
+
+
+@contextmanager
+def clearing(sides: Iterable[Side], data: Path) -> Iterator[None]:
+    """At the end remove the folders of the servers that were `started`.
+
+    Not before: for minutes ext4 passes over inodes that were freed lately, one by one, each time that it
+    makes a file, so the next measurement would pay for those that a former one left.
+    """
+    try:
+        yield
+    finally:
+        with _uninterrupted():
+            for parent in {side.folder_parent(data) for side in sides}:
+                for folder in parent.glob(f"{_PREFIX}*{_DONE}"):
+                    shutil.rmtree(folder)
+
+
+def _set_aside(folder: Path) -> None:
+    """Give the room of the files back, but not their inodes."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            os.truncate(os.path.join(parent, name), 0)
+    folder.rename(folder.with_suffix(_DONE))
 
 
 @contextmanager
