@@ -5,7 +5,7 @@ Source: POST /studies/{id}/archive, /studies/{id}/media, /tools/create-archive, 
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from sys import intern
@@ -16,8 +16,9 @@ import trio
 
 from ..index.transaction import ReadTransaction
 from ..jobs.kind import JobKind, Look
-from ..jobs.progress import progress_content
-from ..model.job import Continue, Done, DoneWhole, JobOutput, Progress, SmallOutput
+from ..jobs.progress import failures_content, progress_content
+from ..model.error_code import ErrorCode
+from ..model.job import Continue, Done, DoneWhole, FailedInstance, JobOutput, Progress, SmallOutput
 from ..zipfmt import dos_time
 from .archive_checksum import Checksums
 from .archive_files import remove, send
@@ -25,6 +26,7 @@ from .archive_pack import LeafOptions, PackOptions
 from .archive_plan import (
     ArchiveArgs,
     ArchivePlan,
+    Member,
     Pages,
     archive_pages,
     check_resources,
@@ -33,7 +35,7 @@ from .archive_plan import (
 )
 from .archive_step import ArchiveStep, ArchiveThreads, Context
 from .archive_transcode import Transcoding
-from .archive_whole import is_small, is_tiny, make_whole, write_whole
+from .archive_whole import Whole, is_small, is_tiny, make_whole, write_whole
 from .archive_writer import ArchiveCursor, ArchivePaths
 from .bundle import KindServices
 
@@ -41,6 +43,7 @@ __all__ = ["make_kinds", "ArchiveKind", "ArchiveArgs"]
 
 _MEGABYTE = 1 << 20
 _ZIP = "application/zip"
+_VANISHED = ErrorCode.INEXISTENT_FILE.description
 _EARLY_PLANS = 64
 """So many plans are kept from the check for the job that follows; those of the others are made anew."""
 
@@ -104,9 +107,10 @@ class ArchiveKind:
         if args.transcode is not None or not is_tiny(plan, options):
             return None
         make = partial(make_whole, plan=plan, options=options)
-        data = b"".join(self._services.storage.run_here(make))
-        output = SmallOutput("archive", args.filename, _ZIP, data)
-        return DoneWhole(_size_content("ArchiveSize", len(data)), (output,))
+        whole = self._services.storage.run_here(make)
+        output = SmallOutput("archive", args.filename, _ZIP, whole.data)
+        content = _size_content("ArchiveSize", len(whole.data)) | _failures(whole.vanished)
+        return DoneWhole(content, (output,))
 
     async def plan(self, context: Context, args: ArchiveArgs) -> ArchivePlan:  # noqa: ARG002 - of the seam
         """List the members of a small archive with their names; the first step lists those of another."""
@@ -132,8 +136,8 @@ class ArchiveKind:
         """
         options = self._pack_options(args)
         if args.transcode is None and is_small(plan, options) and cursor == ArchiveCursor():
-            size = await self._make_whole(context, plan, options)
-            return _done(context, args, ArchiveCursor(offset=size))
+            whole = await self._make_whole(context, plan, options)
+            return _done(context, args, ArchiveCursor(offset=len(whole.data)), whole.vanished)
         step = ArchiveStep(
             self._services,
             self._threads,
@@ -146,7 +150,7 @@ class ArchiveKind:
         )
         after, has_ended = await step.run(lambda tx: self._pages(tx, args))
         if has_ended:
-            return _done(context, args, after)
+            return _done(context, args, after, step.vanished)
         new_plan = None if plan.is_whole else step.plan
         total = len(step.plan.members)
         progress = Progress(
@@ -156,7 +160,8 @@ class ArchiveKind:
             bytes=after.offset,
             step="Packing",
         )
-        return Continue(after, after.next, total + 1, _content(after) | progress_content(progress), new_plan)
+        content = _content(after) | progress_content(progress) | _failures(step.vanished)
+        return Continue(after, after.next, total + 1, content, new_plan)
 
     def _transcoding_content(self, args: ArchiveArgs) -> dict[str, Any]:
         wish = self._transcoding(args)
@@ -176,13 +181,13 @@ class ArchiveKind:
             has_manifest=args.has_manifest,
         )
 
-    async def _make_whole(self, context: Context, plan: ArchivePlan, options: PackOptions) -> int:
-        """Make a small archive and return its size."""
+    async def _make_whole(self, context: Context, plan: ArchivePlan, options: PackOptions) -> Whole:
+        """Make a small archive."""
         storage, is_synchronous = self._services.storage, self._services.is_synchronous
         if context.sink is not None:
-            chunks = await storage.run(partial(make_whole, plan=plan, options=options))
-            await send(context.sink, chunks)
-            return sum(map(len, chunks))
+            whole = await storage.run(partial(make_whole, plan=plan, options=options))
+            await send(context.sink, [whole.data])
+            return whole
         path = ArchivePaths(context.output_path).archive
         return await storage.run(
             partial(write_whole, plan=plan, options=options, path=path, is_synchronous=is_synchronous)
@@ -247,11 +252,15 @@ def _content(cursor: ArchiveCursor) -> dict[str, Any]:
     return content
 
 
-def _done(context: Context, args: ArchiveArgs, cursor: ArchiveCursor) -> Done:
+def _failures(vanished: Sequence[Member]) -> dict[str, Any]:
+    return failures_content(FailedInstance(member.id, _VANISHED) for member in vanished)
+
+
+def _done(context: Context, args: ArchiveArgs, cursor: ArchiveCursor, vanished: Sequence[Member]) -> Done:
     outputs: tuple[JobOutput, ...] = ()
     if context.sink is None:
         outputs = (_output(args, context.output_path("archive"), cursor.offset),)
-    return Done(_content(cursor), outputs)
+    return Done(_content(cursor) | _failures(vanished), outputs)
 
 
 def _output(args: ArchiveArgs, path: Path, size: int) -> JobOutput:

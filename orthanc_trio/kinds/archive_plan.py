@@ -86,8 +86,7 @@ class Deflated(Struct, frozen=True, array_like=True):
 class Member(Struct, frozen=True, array_like=True):
     """One file of the archive: `folder` is a position in the plan's list, `size` in bytes uncompressed.
 
-    `uid` is its SOP Instance UID, if there will be a manifest; `id` is the instance's, if it is to be
-    transcoded.
+    `uid` is its SOP Instance UID, if there will be a manifest; `id` is the instance's.
     """
 
     folder: int
@@ -98,6 +97,7 @@ class Member(Struct, frozen=True, array_like=True):
     uid: str = ""
     id: str = ""
     deflated: Deflated | None = None
+    is_to_transcode: bool = False
 
 
 class ArchivePlan(Struct, frozen=True):
@@ -217,7 +217,8 @@ def _member(args: ArchiveArgs, leaf: LeafInstance, folder: int, name: str) -> Me
         deflated=_deflated(leaf.attachment),
         is_compressed=is_packed(leaf.transfer_syntax),
         uid=leaf.sop_instance_uid if args.has_manifest else "",
-        id=leaf.id if args.transcode not in (None, leaf.transfer_syntax) else "",
+        id=leaf.id,
+        is_to_transcode=args.transcode not in (None, leaf.transfer_syntax),
     )
 
 

@@ -92,6 +92,11 @@ class ArchiveStep:
         """How much of the first member, a streamed one, is done."""
         return self._cursor.open.position if self._cursor.open else 0
 
+    @property
+    def vanished(self) -> list[Member]:
+        """The members that were passed over because their files have vanished."""
+        return [self.plan.members[position] for position in self._writer.vanished]
+
     async def run(self, pages: PagesOfView) -> tuple[ArchiveCursor, bool]:
         """Append some members, and the end of the archive if these were the last.
 
@@ -144,7 +149,14 @@ class ArchiveStep:
             return
         blobs = await self._services.storage.run(partial(_open_blobs, members=members))
         sources = [
-            Source(self.plan.path(member), blob, member.size, member.is_compressed, member.uid, member.id)
+            Source(
+                self.plan.path(member),
+                blob,
+                member.size,
+                member.is_compressed,
+                member.uid,
+                member.id if member.is_to_transcode else "",
+            )
             for member, blob in zip(members, blobs, strict=True)
         ]
         await self._append(_bounded(cut(sources, self._position), deadline), self._options)

@@ -104,6 +104,8 @@ class ArchiveWriter:
         self.paths = paths
         self.next = cursor.next
         self.offset = cursor.offset
+        self.vanished: list[int] = []
+        """Positions in the plan of the members that were passed over."""
         self._cursor = cursor
         self._count = cursor.count
         self._open_member = cursor.open
@@ -176,8 +178,9 @@ class ArchiveWriter:
     def _enter_batch(self, packed: PackedBatch) -> list[Chunk]:
         chunks: list[Chunk] = []
         offset = self.offset
-        for member in packed.members:
+        for position, member in enumerate(packed.members, self.next):
             if member is None:
+                self.vanished.append(position)
                 continue
             self._enter_record(member.entry, offset)
             chunks += member.chunks
@@ -193,6 +196,7 @@ class ArchiveWriter:
             if part.offset:
                 raise InexistentFile
             self._skipped = part.source
+            self.vanished.append(self.next)
             self.next += 1
             return []
         before = self._open_member or OpenMember(0, self.offset, self._time)

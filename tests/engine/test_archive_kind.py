@@ -284,6 +284,8 @@ async def test_progress_tells_of_what_was_passed_over(
         assert outcome.content is not None
         progress = outcome.content["Progress"]
         assert (progress["InstancesDone"], progress["InstancesFailed"]) == (1, 1)
+        gone = id_of(instances[0], INSTANCE)
+        assert outcome.content["FailedInstances"] == [{"ID": gone, "Error": "Inexistent file"}]
 
 
 async def test_compressed_transfer_syntaxes_are_stored(tmp_path: Path) -> None:

@@ -78,7 +78,12 @@ async def test_what_has_vanished_is_passed_over(tmp_path: Path) -> None:
         args = await small_study(library, 1)
         gone = await library.store(make_instance(instance=2))
         await library.remove(id_of(gone, INSTANCE), INSTANCE)
-        assert len((await archive_of(library, tmp_path, args)).namelist()) == 1
+        context = Context(tmp_path)
+        done, _ = await run(library.kinds["Archive"], context, args)
+        assert len(zipfile.ZipFile(context.output_path("archive")).namelist()) == 1
+        assert done.content is not None
+        failed = {"ID": id_of(gone, INSTANCE), "Error": "Inexistent file"}
+        assert done.content["FailedInstances"] == [failed]
 
 
 async def test_a_small_archive_may_be_cancelled_and_made_again(tmp_path: Path) -> None:
