@@ -206,11 +206,12 @@ class MemoryReadTransaction:
 
     def load_output(self, file: str) -> bytes | None:
         """Return a saved output of a job."""
-        return self._state.outputs.get(file)
+        found = self._state.outputs.get(file)
+        return None if found is None else found[0]
 
-    def output_files(self) -> list[str]:
-        """Return the names of all saved outputs."""
-        return list(self._state.outputs)
+    def output_uses(self) -> dict[str, float | None]:
+        """Return when each saved output was used last."""
+        return {file: used_s for file, (_, used_s) in self._state.outputs.items()}
 
     def get_property(self, name: str) -> str | None:
         """Return a property of the whole index."""

@@ -70,7 +70,8 @@ class MemoryState:
         self.turns: dict[int, int] = {}
         self.jobs: dict[str, bytes] = {}
         self.plans: dict[str, bytes] = {}
-        self.outputs: dict[str, bytes] = {}
+        self.outputs: dict[str, tuple[bytes, float | None]] = {}
+        """The content of each, and when it was used last."""
         self.properties: dict[str, str] = {}
         self._totals: dict[str, Totals] = {"": Totals()}
         self._undo: list[tuple[MutableMapping[Any, Any], Any, Any]] = []

@@ -221,7 +221,13 @@ class MemoryTransaction(MemoryReadTransaction):
         if data is None:
             self._state.drop(self._state.outputs, file)
         else:
-            self._state.put(self._state.outputs, file, data)
+            self._state.put(self._state.outputs, file, (data, None))
+
+    def note_output_use(self, file: str, used_s: float) -> None:
+        """Set when a saved output was used last."""
+        found = self._state.outputs.get(file)
+        if found is not None:
+            self._state.put(self._state.outputs, file, (found[0], used_s))
 
     def set_property(self, name: str, value: str) -> None:
         """Set a property of the whole index."""

@@ -270,9 +270,9 @@ class SqliteReadTransaction:
         found = self._sql.one("SELECT data FROM outputs WHERE file = ?", (file,))
         return found[0] if found else None
 
-    def output_files(self) -> list[str]:
-        """Return the names of all saved outputs."""
-        return self._sql.column("SELECT file FROM outputs")
+    def output_uses(self) -> dict[str, float | None]:
+        """Return when each saved output was used last."""
+        return dict(self._sql.all("SELECT file, used_s FROM outputs"))
 
     def get_property(self, name: str) -> str | None:
         """Return a property of the whole index."""

@@ -289,6 +289,10 @@ class SqliteTransaction(SqliteReadTransaction):
         else:
             self._sql.run("INSERT OR REPLACE INTO outputs (file, data) VALUES (?, ?)", (file, data))
 
+    def note_output_use(self, file: str, used_s: float) -> None:
+        """Set when a saved output was used last."""
+        self._sql.run("UPDATE outputs SET used_s = ? WHERE file = ?", (used_s, file))
+
     def set_property(self, name: str, value: str) -> None:
         """Set a property of the whole index."""
         self._sql.run(

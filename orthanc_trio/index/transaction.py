@@ -211,8 +211,8 @@ class ReadTransaction(Protocol):
         """Return a saved output of a job."""
         ...
 
-    def output_files(self) -> list[str]:
-        """Return the names of all saved outputs, in no order."""
+    def output_uses(self) -> dict[str, float | None]:
+        """Return when each saved output was used last, in seconds since 1970; None if never."""
         ...
 
     def get_property(self, name: str) -> str | None:
@@ -312,6 +312,10 @@ class Transaction(ReadTransaction, Protocol):
 
     def save_output(self, file: str, data: bytes | None) -> None:
         """Save or (None) drop a small file that a job leaves."""
+        ...
+
+    def note_output_use(self, file: str, used_s: float) -> None:
+        """Set when a saved output was used last, if it is there."""
         ...
 
     def set_property(self, name: str, value: str) -> None:

@@ -21,6 +21,9 @@ from .submission import Submission
 
 T = TypeVar("T")
 
+OutputNews = Mapping[str, float | None]
+"""What became of saved outputs: when each was used last, in seconds since 1970; None: it is to be dropped."""
+
 LAZY_DELAY_S: Final = 0.1
 RETRY_DELAY_S: Final = 1.0
 
@@ -83,18 +86,16 @@ class JobsStore(Protocol):
     """Where records, plans and small outputs are kept. Each call returns when its effect is durable."""
 
     async def save(
-        self, records: Mapping[str, bytes], removed: Sequence[str], dropped_outputs: Sequence[str]
+        self, records: Mapping[str, bytes], removed: Sequence[str], output_news: OutputNews
     ) -> None:
-        """Insert or replace `records` by id, drop `removed` with their plans, and drop outputs.
+        """Insert or replace `records` by id, drop `removed` with their plans, and enter the news of outputs.
 
         All or nothing.
         """
         ...
 
-    async def insert(
-        self, job_id: str, make: Callable[[Any], NewJob], dropped_outputs: Sequence[str]
-    ) -> None:
-        """Save a new job that `make` makes of a view of what the store holds, and drop outputs.
+    async def insert(self, job_id: str, make: Callable[[Any], NewJob], output_news: OutputNews) -> None:
+        """Save a new job that `make` makes of a view of what the store holds, and enter the news of outputs.
 
         Raises what `make` raises; then nothing is changed.
         """
@@ -104,8 +105,8 @@ class JobsStore(Protocol):
         """Return a saved output."""
         ...
 
-    async def output_files(self) -> list[str]:
-        """Return the names of all saved outputs, in no order."""
+    async def output_uses(self) -> dict[str, float | None]:
+        """Return when each saved output was used last, in seconds since 1970; None if never."""
         ...
 
     async def look(self, function: Callable[[Any], T]) -> T:
@@ -145,24 +146,25 @@ class UnsavedStore:
         self,
         job_id: str,  # noqa: ARG002
         make: Callable[[Any], NewJob],
-        dropped_outputs: Sequence[str],
+        output_news: OutputNews,
     ) -> None:
         """Make the job and write nothing; its outputs are kept in memory."""
         new = await self._earlier.look(make)
         self._outputs |= new.outputs
-        self._drop_outputs(dropped_outputs)
+        self._drop_outputs(output_news)
 
     async def load_output(self, file: str) -> bytes | None:
         """Return an output of this or an earlier run."""
         return self._outputs[file] if file in self._outputs else await self._earlier.load_output(file)
 
-    async def output_files(self) -> list[str]:
+    async def output_uses(self) -> dict[str, float | None]:
         """Return what an earlier run saved."""
-        return await self._earlier.output_files()
+        return await self._earlier.output_uses()
 
-    def _drop_outputs(self, files: Iterable[str]) -> None:
-        for file in files:
-            self._outputs.pop(file, None)
+    def _drop_outputs(self, news: OutputNews) -> None:
+        for file, used_s in news.items():
+            if used_s is None:
+                self._outputs.pop(file, None)
 
     async def look(self, function: Callable[[Any], T]) -> T:
         """Run a function of a view of what the store holds."""
@@ -179,12 +181,12 @@ class UnsavedStore:
         self,
         records: Mapping[str, bytes],  # noqa: ARG002
         removed: Sequence[str],
-        dropped_outputs: Sequence[str],
+        output_news: OutputNews,
     ) -> None:
         """Write nothing."""
         for job_id in removed:
             self._plans.pop(job_id, None)
-        self._drop_outputs(dropped_outputs)
+        self._drop_outputs(output_news)
 
     async def load(self, read: Callable[[bytes], T]) -> list[T]:
         """Return what an earlier run saved."""
@@ -212,8 +214,8 @@ class Journal:
         """Those of jobs that are never saved."""
         self._fleeting_outputs: dict[str, bytes] = {}
         """Those too."""
-        self._dropped_outputs: list[str] = []
-        """Saved outputs that go with the next save, whatever it is."""
+        self._output_news: dict[str, float | None] = {}
+        """It goes with the next save, whatever that is."""
         self._last_restored = 0
         """The highest sequence of a restored job. One without a cursor may have a plan all the same, if the
         crash came between that and its first cursor.
@@ -257,14 +259,14 @@ class Journal:
         def make(view: Any) -> NewJob:
             return NewJob(encode_record(submission.record_of(view)), submission.outputs)
 
-        dropped, self._dropped_outputs = self._dropped_outputs, []
+        news, self._output_news = self._output_news, {}
         is_saved = False
         try:
-            await self._store.insert(submission.record.id, make, dropped)
+            await self._store.insert(submission.record.id, make, news)
             is_saved = True
         finally:
             if not is_saved:
-                self.drop_outputs(dropped)
+                self._note_news_again(news)
 
     async def load_output(self, file: str) -> bytes | None:
         """Return a saved output. Raises what the store raises."""
@@ -272,16 +274,27 @@ class Journal:
             return self._fleeting_outputs[file]
         return await self._store.load_output(file)
 
-    async def output_files(self) -> list[str]:
-        """Return the names of the outputs that an earlier process saved."""
-        return await self._store.output_files()
+    async def output_uses(self) -> dict[str, float | None]:
+        """Return when each output that an earlier process saved was used last; None if never."""
+        return await self._store.output_uses()
 
     def drop_outputs(self, files: Iterable[str]) -> None:
         """Remove saved outputs soon, with the next save."""
         for file in files:
             if self._fleeting_outputs.pop(file, None) is None:
-                self._dropped_outputs.append(file)
+                self._output_news[file] = None
                 self._has_work.set()
+
+    def note_output_use(self, file: str, used_s: float) -> None:
+        """Keep soon, with the next save, when a saved output was used last; in seconds since 1970."""
+        if file not in self._fleeting_outputs:
+            self._output_news[file] = used_s
+            self._has_work.set()
+
+    def _note_news_again(self, news: OutputNews) -> None:
+        self._output_news = {**news, **self._output_news}
+        if news:
+            self._has_work.set()
 
     def forget(self, record: JobRecord) -> None:
         """Remove a job and its plan soon."""
@@ -343,7 +356,7 @@ class Journal:
             except OrthancError as exc:
                 _logger.warning("Jobs cannot be saved now (%s); trying again", exc.code.description)
                 await trio.sleep(RETRY_DELAY_S)
-            if self._unsaved or self._dropped_outputs:
+            if self._unsaved or self._output_news:
                 self._has_work.set()
 
     async def flush(self) -> None:
@@ -360,8 +373,8 @@ class Journal:
 
     async def _write(self, ids: Iterable[str]) -> None:
         batch = {job_id: self._unsaved.pop(job_id) for job_id in tuple(ids) if job_id in self._unsaved}
-        dropped, self._dropped_outputs = self._dropped_outputs, []
-        if not batch and not dropped:
+        news, self._output_news = self._output_news, {}
+        if not batch and not news:
             return
         flight = trio.Event()
         self._in_flight.update(dict.fromkeys(batch, flight))
@@ -371,7 +384,7 @@ class Journal:
                 job_id: encode_record(record) for job_id, record in batch.items() if record is not None
             }
             removed = [job_id for job_id in batch if job_id not in records]
-            await self._store.save(records, removed, dropped)
+            await self._store.save(records, removed, news)
             is_saved = True
         finally:
             for job_id in batch:
@@ -379,5 +392,5 @@ class Journal:
             flight.set()
             if not is_saved:
                 self._unsaved = batch | self._unsaved
-                self._dropped_outputs += dropped
+                self._note_news_again(news)
                 self._has_work.set()

@@ -8,6 +8,7 @@ task removes.
 import logging
 import os
 import tempfile
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -35,8 +36,8 @@ _logger = logging.getLogger(__name__)
 class SavedOutputs(Protocol):
     """The files that are saved with the records of their jobs."""
 
-    async def output_files(self) -> list[str]:
-        """Return the names of all that are saved."""
+    async def output_uses(self) -> dict[str, float | None]:
+        """Return when each that is saved was used last, in seconds since 1970; None if never."""
         ...
 
     async def load_output(self, file: str) -> bytes | None:
@@ -45,6 +46,10 @@ class SavedOutputs(Protocol):
 
     def drop_outputs(self, files: Iterable[str]) -> None:
         """Remove files soon."""
+        ...
+
+    def note_output_use(self, file: str, used_s: float) -> None:
+        """Keep soon when a file was used last, in seconds since 1970."""
         ...
 
 
@@ -158,6 +163,7 @@ class Outputs:
         if file not in self._in_store:
             return await self._open_kept(file)
         data = await self.saved.load_output(file)
+        self.saved.note_output_use(file, time.time())
         return None if data is None else await self._in_thread(partial(_nameless_file, data))
 
     async def _open_kept(self, file: str) -> int | None:
@@ -188,11 +194,12 @@ class Outputs:
         """Take over what an earlier process left; the folder is made if it is not there.
 
         Dooms what belongs to no job that can go on or has finished it. Returns the files that records name
-        and that are not there any more. Of those that are saved with the records the last use is forgotten.
-        Raises CannotWriteFile.
+        and that are not there any more. Raises CannotWriteFile.
         """
         uses = await self._in_thread(self._list)
-        self._in_store.update(await self.saved.output_files())
+        saved = await self.saved.output_uses()
+        self._in_store.update(saved)
+        uses |= {file: used_s for file, used_s in saved.items() if used_s is not None}
         present = uses.keys() | self._in_store
         unfinished: set[str] = set()
         finished: list[JobRecord] = []

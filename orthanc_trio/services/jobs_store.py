@@ -5,7 +5,7 @@ from typing import Any, Final, TypeVar
 
 from ..index.index import Index
 from ..index.transaction import Transaction
-from ..jobs.journal import NewJob
+from ..jobs.journal import NewJob, OutputNews
 
 T = TypeVar("T")
 
@@ -19,25 +19,23 @@ class IndexJobsStore:
         self._index = index
 
     async def save(
-        self, records: Mapping[str, bytes], removed: Sequence[str], dropped_outputs: Sequence[str]
+        self, records: Mapping[str, bytes], removed: Sequence[str], output_news: OutputNews
     ) -> None:
-        """Insert or replace `records` by id, drop `removed` with their plans, and drop outputs."""
+        """Insert or replace `records` by id, drop `removed` with their plans, and enter the news."""
 
         def write(tx: Transaction) -> None:
             tx.save_jobs(records, removed)
-            _drop_outputs(tx, dropped_outputs)
+            _enter(tx, output_news)
 
         await self._index.write(write)
 
-    async def insert(
-        self, job_id: str, make: Callable[[Any], NewJob], dropped_outputs: Sequence[str]
-    ) -> None:
-        """Save a new job that `make` makes in view of the index, and drop outputs: one hop to a thread."""
+    async def insert(self, job_id: str, make: Callable[[Any], NewJob], output_news: OutputNews) -> None:
+        """Save a new job that `make` makes in view of the index, and the news: one hop to a thread."""
 
         def write(tx: Transaction, new: NewJob) -> None:
             tx.save_jobs({job_id: new.record})
             # First, so that their room is used again.
-            _drop_outputs(tx, dropped_outputs)
+            _enter(tx, output_news)
             for file, data in new.outputs.items():
                 tx.save_output(file, data)
 
@@ -47,9 +45,9 @@ class IndexJobsStore:
         """Return a saved output."""
         return await self._index.read(lambda tx: tx.load_output(file))
 
-    async def output_files(self) -> list[str]:
-        """Return the names of all saved outputs, in no order."""
-        return await self._index.read(lambda tx: tx.output_files())
+    async def output_uses(self) -> dict[str, float | None]:
+        """Return when each saved output was used last, in seconds since 1970; None if never."""
+        return await self._index.read(lambda tx: tx.output_uses())
 
     async def look(self, function: Callable[[Any], T]) -> T:
         """Run a function of a read transaction."""
@@ -77,6 +75,9 @@ class IndexJobsStore:
         return None if holds is None else holds.encode()
 
 
-def _drop_outputs(tx: Transaction, files: Sequence[str]) -> None:
-    for file in files:
-        tx.save_output(file, None)
+def _enter(tx: Transaction, news: OutputNews) -> None:
+    for file, used_s in news.items():
+        if used_s is None:
+            tx.save_output(file, None)
+        else:
+            tx.note_output_use(file, used_s)

@@ -103,6 +103,8 @@ def dump(tx: ReadTransaction) -> dict[str, object]:
         "forgotten": tx.forgotten_files(1000),
         "jobs": sorted(tx.load_jobs(bytes)),
         "plans": [tx.load_plan(id) for id in ("a", "b")],
-        "outputs": {file: tx.load_output(file) for file in sorted(tx.output_files())},
+        "outputs": [
+            (file, used_s, tx.load_output(file)) for file, used_s in sorted(tx.output_uses().items())
+        ],
         "property": tx.get_property("key"),
     }

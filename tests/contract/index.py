@@ -54,6 +54,7 @@ class IndexContract(
             tx.save_plan("a", b"new")
             tx.save_output("a", b"new")
             tx.save_output("b", None)
+            tx.note_output_use("c", 2.0)
             tx.set_property("key", "new")
             raise Refused
 
@@ -65,6 +66,8 @@ class IndexContract(
             tx.save_jobs({"a": b"old", "b": b"old"})
             tx.save_plan("b", b"old")
             tx.save_output("b", b"old")
+            tx.save_output("c", b"old")
+            tx.note_output_use("c", 1.0)
 
         async with self.open(tmp_path) as index:
             await index.write(fill)

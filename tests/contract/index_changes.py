@@ -192,8 +192,16 @@ class JobContract(Backend):
                 await index.write(methodcaller("save_output", "a", data))
                 assert await index.read(lambda tx: tx.load_output("a")) == data
                 files = ["other"] if data is None else ["a", "other"]
-                assert sorted(await index.read(lambda tx: tx.output_files())) == files
+                assert sorted(await index.read(lambda tx: tx.output_uses())) == files
             assert await index.read(lambda tx: tx.load_output("other")) == b""
+
+    async def test_the_last_use_of_an_output_is_kept_with_it(self, tmp_path: Path) -> None:
+        async with self.open(tmp_path) as index:
+            for file in ("a", "b"):
+                await index.write(methodcaller("save_output", file, b""))
+            for file, used_s in (("a", 1.5), ("a", 2.5), ("unknown", 1.0)):
+                await index.write(methodcaller("note_output_use", file, used_s))
+            assert await index.read(lambda tx: tx.output_uses()) == {"a": 2.5, "b": None}
 
     async def test_a_property_is_replaced(self, tmp_path: Path) -> None:
         async with self.open(tmp_path) as index:

@@ -293,12 +293,14 @@ async def test_an_unsaved_store_keeps_outputs_in_memory_and_shows_earlier_ones()
     earlier = MemoryStore()
     earlier.outputs = {"old": b"old"}
     store = UnsavedStore(earlier)
-    assert await store.output_files() == ["old"]
-    await store.insert("a", lambda _: NewJob(b"{}", {"a.archive": b"a"}), ())
-    await store.insert("b", lambda _: NewJob(b"{}", {"b.archive": b"b"}), ["a.archive"])
+    assert await store.output_uses() == {"old": None}
+    await store.insert("a", lambda _: NewJob(b"{}", {"a.archive": b"a"}), {})
+    await store.insert(
+        "b", lambda _: NewJob(b"{}", {"b.archive": b"b"}), {"a.archive": None, "b.archive": 1.0}
+    )
     files = ("old", "a.archive", "b.archive")
     assert [await store.load_output(file) for file in files] == [b"old", None, b"b"]
-    await store.save({}, (), ["b.archive"])
+    await store.save({}, (), {"b.archive": None})
     assert await store.load_output("b.archive") is None
     assert (earlier.outputs, earlier.records) == ({"old": b"old"}, {})
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
+from orthanc_trio.jobs.journal import OutputNews
 from orthanc_trio.jobs.options import Limits
 from orthanc_trio.model.job import JobState, SubmitOptions
 from tests.support.jobs import CountArgs, CountKind, MemoryStore, Rig, running_engine
@@ -19,10 +20,10 @@ class CountingStore(MemoryStore):
         self.rows: list[int] = []
 
     async def save(
-        self, records: Mapping[str, bytes], removed: Sequence[str], dropped_outputs: Sequence[str]
+        self, records: Mapping[str, bytes], removed: Sequence[str], output_news: OutputNews
     ) -> None:
         self.rows.append(len(records) + len(removed))
-        await super().save(records, removed, dropped_outputs)
+        await super().save(records, removed, output_news)
 
 
 async def fill(rig: Rig) -> list[str]:

@@ -68,8 +68,8 @@ async def test_a_job_that_cannot_be_saved_does_not_exist(autojump_clock: MockClo
 
 async def test_a_submission_whose_caller_left_leaves_no_job(autojump_clock: MockClock) -> None:
     class SlowStore(MemoryStore):
-        async def save(self, records: object, removed: object, dropped_outputs: object) -> None:
-            await super().save(records, removed, dropped_outputs)  # type: ignore[arg-type]
+        async def save(self, records: object, removed: object, output_news: object) -> None:
+            await super().save(records, removed, output_news)  # type: ignore[arg-type]
             await trio.sleep(1)  # saved, but the caller does not know
 
     async with running_engine(store=SlowStore()) as rig:

@@ -120,7 +120,9 @@ def test_a_failed_archive_runs_again_when_it_is_resubmitted(tmp_path: Path) -> N
         data = make_instance(instance=1, SOPClassUID="1.2.3")
         instance = server.post("/instances", data).json()
         # A file that no DICOMDIR can tell of.
-        [path] = [path for path in server.storage.rglob("*") if path.name == file_of(server, instance["ID"])]
+        file = file_of(server, instance["ID"])
+        path = server.storage / file[:2] / file
+        server.wait_until(path.exists)  # until it is settled
         path.write_bytes(bytes(len(data)))
         body = {"Asynchronous": True}
         job = server.post(f"/studies/{instance['ParentStudy']}/media", body).json()["ID"]

@@ -145,6 +145,11 @@ def steps() -> st.SearchStrategy[Step]:
             st.sampled_from("ab"),
             st.none() | st.binary(max_size=3),
         ),
+        st.builds(
+            lambda file, used_s: lambda tx: tx.note_output_use(file, used_s),
+            st.sampled_from("ab"),
+            st.sampled_from((1.0, 2.0)),
+        ),
         TEXT.map(lambda value: lambda tx: tx.set_property("key", value)),
         st.just(refuse),
     )

@@ -14,7 +14,7 @@ from orthanc_trio.bus import EventBus
 from orthanc_trio.index.index import Index
 from orthanc_trio.jobs.attempt import AnyKind, AnyOutcome, InWorker
 from orthanc_trio.jobs.engine import JobsEngine, Signal
-from orthanc_trio.jobs.journal import NewJob
+from orthanc_trio.jobs.journal import NewJob, OutputNews
 from orthanc_trio.jobs.kind import Look, StepContext
 from orthanc_trio.jobs.options import EngineOptions, HistoryOptions
 from orthanc_trio.jobs.outputs import Outputs
@@ -158,6 +158,7 @@ class MemoryStore:
         self.records: dict[str, bytes] = {}
         self.plans: dict[str, bytes] = {}
         self.outputs: dict[str, bytes] = {}
+        self.uses: dict[str, float] = {}
         self.holds: bytes | None = None
         self.writes = 0
         self.is_failing = False
@@ -167,21 +168,22 @@ class MemoryStore:
         self.before_write: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
 
     async def save(
-        self, records: Mapping[str, bytes], removed: Sequence[str], dropped_outputs: Sequence[str]
+        self, records: Mapping[str, bytes], removed: Sequence[str], output_news: OutputNews
     ) -> None:
         if await self._may_write():
             self.records.update(records)
             for job_id in removed:
                 self.records.pop(job_id, None)
                 self.plans.pop(job_id, None)
-            for file in dropped_outputs:
-                self.outputs.pop(file, None)
+            for file, used_s in output_news.items():
+                if used_s is None:
+                    self.outputs.pop(file, None)
+                else:
+                    self.uses[file] = used_s
 
-    async def insert(
-        self, job_id: str, make: Callable[[Any], NewJob], dropped_outputs: Sequence[str]
-    ) -> None:
+    async def insert(self, job_id: str, make: Callable[[Any], NewJob], output_news: OutputNews) -> None:
         new = await self.look(make)
-        await self.save({job_id: new.record}, (), dropped_outputs)
+        await self.save({job_id: new.record}, (), output_news)
         if not self.is_dead:
             self.outputs.update(new.outputs)
 
@@ -189,9 +191,9 @@ class MemoryStore:
         await trio.lowlevel.checkpoint()
         return self.outputs.get(file)
 
-    async def output_files(self) -> list[str]:
+    async def output_uses(self) -> dict[str, float | None]:
         await trio.lowlevel.checkpoint()
-        return list(self.outputs)
+        return {file: self.uses.get(file) for file in self.outputs}
 
     async def look(self, function: Callable[[Any], T]) -> T:
         if self.index is not None:

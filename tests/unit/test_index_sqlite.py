@@ -85,6 +85,7 @@ async def test_what_was_written_is_there_after_reopening(tmp_path: Path) -> None
         tx.save_jobs({"a": b"1"})
         tx.save_plan("a", b"plan")
         tx.save_output("a.archive", b"zip")
+        tx.note_output_use("a.archive", 1.5)
         tx.set_property("key", "value")
 
     async with open_one(tmp_path) as index:
