@@ -149,6 +149,7 @@ async def test_no_file_stays_open(tmp_path: Path, area: StorageArea, sink_kind: 
     async with opened_library(area=area) as library:
         stored = [await store_deflated(library, number, 300_000) for number in range(40)]
         args = ArchiveArgs(resources=(id_of(stored[0][0], STUDY),))
+        gc.collect()  # what earlier tests have left
         before = open_descriptors()
         if sink_kind == "file":
             await run(library.kinds["Archive"], Context(tmp_path), args)
