@@ -11,7 +11,7 @@ import trio
 
 from ..model.errors import DatabaseError, OrthancError
 from .index import Index
-from .sqlite_connection import open_reader, open_writer
+from .sqlite_connection import allocate_log, open_reader, open_writer
 from .sqlite_near import NearReader
 from .sqlite_readers import Readers
 from .sqlite_schema import migrate
@@ -50,6 +50,8 @@ def _connect(folder: Path, *, is_synchronous: bool, readers: int) -> list[sqlite
     opened = [open_writer(folder, is_synchronous=is_synchronous)]
     try:
         migrate(opened[0])
+        if is_synchronous:
+            allocate_log(opened[0], folder)
         opened.append(open_reader(folder))
         # What these look at has just changed, by what they wrote last.
         opened.extend(open_reader(folder, is_mapped=False) for _ in range(READERS_THAT_WRITE))

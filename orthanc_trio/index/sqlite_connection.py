@@ -7,6 +7,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +28,8 @@ _encode = msgspec.json.Encoder().encode
 _MIB = 1 << 20
 # Pages of 4 KiB. A checkpoint stalls one commit, so it should be rare; the log should stay in the cache.
 _CHECKPOINT_PAGES = 4000
+_LOG_BYTES = 32 + _CHECKPOINT_PAGES * (24 + 4096)
+"""As large as the log gets before a checkpoint. Source: SQLite, "WAL-mode File Format"."""
 
 
 LEVELS = {int(level): level for level in ResourceLevel}
@@ -66,6 +69,26 @@ def open_writer(folder: Path, *, is_synchronous: bool) -> sqlite3.Connection:
         f"PRAGMA journal_size_limit = {64 * _MIB}",
         f"PRAGMA cache_size = {-16 * 1024}",  # four times as much did not make it faster
     )
+
+
+def allocate_log(writer: sqlite3.Connection, folder: Path) -> None:
+    """Give the write-ahead log its room on the disk, as zeros, which SQLite takes for no frames.
+
+    A commit that makes the log longer waits for the journal of the file system as well as for the bytes, and
+    that takes twice as long. Without room on the disk nothing is done. Raises DatabaseError.
+    """
+    log = folder / f"{DATABASE_NAME}-wal"
+    statements = Statements(writer)
+    statements.run("BEGIN IMMEDIATE")  # so that nobody else makes it longer meanwhile
+    try:
+        with suppress(OSError), open(log, "r+b") as file:
+            missing = _LOG_BYTES - file.seek(0, os.SEEK_END)
+            if missing > 0:
+                file.write(bytes(missing))
+                file.flush()
+                os.fsync(file.fileno())
+    finally:
+        statements.run("ROLLBACK")
 
 
 def open_reader(folder: Path, *, is_mapped: bool = True) -> sqlite3.Connection:
