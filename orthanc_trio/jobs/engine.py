@@ -5,6 +5,7 @@ gets here. Any exception that does is a bug: it rises and ends the process, afte
 """
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Set
 from datetime import datetime
 from enum import Enum
@@ -73,6 +74,9 @@ class JobsEngine(JobsControl):
         self._probe = probe
         self.slots = trio.CapacityLimiter(options.concurrent_jobs)
         """One token per running job that takes a slot, borrowed on behalf of its id."""
+        self._at_once = 0
+        """How many of the tokens are those of submissions that may do their jobs at once."""
+        self._slot_is_back = trio.lowlevel.ParkingLot()
         self._is_stopping = False
         self._stopped = trio.Event()
 
@@ -162,16 +166,26 @@ class JobsEngine(JobsControl):
     async def _admit_looked_up(
         self, record: JobRecord, look: Look, sink: trio.abc.SendChannel[Chunk] | None
     ) -> JobRecord:
-        """Admit a job that may be done at once if no other one has a better right to a slot."""
+        """Admit a job that may be done at once if no other one has a better right to a slot.
+
+        Slots that are taken by such submissions are waited for: a turn as a job costs several times as much.
+        """
         ledger, slots = self._ledger, self.slots
+        while sink is None and self._at_once and not slots.available_tokens:
+            await self._slot_is_back.park()
+        if self._is_stopping:
+            raise DatabaseUnavailable
         if sink is not None or not slots.available_tokens or not ledger.registry.reserve(record):
             return await ledger.admit_looked_up(Submission(record, look, has_turn=False), sink)
         slots.acquire_on_behalf_of_nowait(record.id)
+        self._at_once += 1
         try:
             return await ledger.admit_looked_up(Submission(record, look, has_turn=True), None)
         finally:
+            self._at_once -= 1
             slots.release_on_behalf_of(record.id)
             ledger.registry.release(record)
+            self._slot_is_back.unpark(count=1 if self._at_once else math.inf)
 
     def _new_record(self, kind: AnyKind, args: Struct, options: SubmitOptions) -> JobRecord:
         now, user_data, ours = self._ledger.now(), options.user_data, self._options

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from orthanc_trio.extent import Chunk
 from orthanc_trio.jobs.attempt import AnyOutcome
@@ -13,7 +14,7 @@ from orthanc_trio.jobs.journal import decode_record
 from orthanc_trio.jobs.kind import Look
 from orthanc_trio.jobs.options import Limits
 from orthanc_trio.jobs.outputs import Outputs
-from orthanc_trio.model.errors import FullStorage, UnknownResource
+from orthanc_trio.model.errors import DatabaseUnavailable, FullStorage, UnknownResource
 from orthanc_trio.model.job import Done, DoneWhole, JobOutput, JobState, SmallOutput, SubmitOptions
 from tests.support.jobs import Context, CountArgs, CountKind, Gate, MemoryStore, Rig, names, running_engine
 
@@ -277,3 +278,58 @@ async def test_a_start_removes_outputs_of_no_job(tmp_path: Path) -> None:
     async with running_engine(store=store, outputs=Outputs(tmp_path, max_files=1)):
         pass
     assert store.outputs == {}
+
+
+async def test_tiny_jobs_that_come_together_are_all_done_at_once() -> None:
+    kind = TinyKind()
+    async with running_engine(kind, concurrent_jobs=1) as rig:
+        async with trio.open_nursery() as nursery:
+            for _ in range(10):
+                nursery.start_soon(rig.engine.submit, "Count", CountArgs())
+        assert rig.store.writes == 10
+        assert rig.engine.count(JobState.SUCCESS) == 10
+        rig.check_at_rest()
+
+
+async def test_tiny_jobs_that_wait_leave_the_slot_to_a_job_that_is_there() -> None:
+    gate, store, may_write = Gate(), MemoryStore(), trio.Event()
+    store.before_write = may_write.wait
+    async with running_engine(TinyKind(gate), store=store, concurrent_jobs=1) as rig:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(rig.engine.submit, "Count", LARGE)
+            await trio.testing.wait_all_tasks_blocked()
+            for _ in range(3):
+                nursery.start_soon(rig.engine.submit, "Count", CountArgs())
+            await trio.testing.wait_all_tasks_blocked()
+            assert rig.engine.ids() == []
+            may_write.set()
+        await gate.arrival()
+        counts = [rig.engine.count(state) for state in (JobState.RUNNING, JobState.PENDING)]
+        assert counts == [1, 3]
+        gate.open(5)
+        for job_id in rig.engine.ids():
+            assert (await rig.engine.wait(job_id)).state is JobState.SUCCESS
+
+
+async def test_a_submission_that_waits_for_its_turn_ends_with_the_engine() -> None:
+    store, may_write = MemoryStore(), trio.Event()
+    store.before_write = may_write.wait
+    refused: list[bool] = []
+
+    async def submit(rig: Rig) -> None:
+        try:
+            await rig.engine.submit("Count", CountArgs())
+        except DatabaseUnavailable:
+            refused.append(True)
+
+    async with (
+        running_engine(TinyKind(), store=store, concurrent_jobs=1) as rig,
+        trio.open_nursery() as nursery,
+    ):
+        for _ in range(3):
+            nursery.start_soon(submit, rig)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(rig.engine.stop, 0)
+        await trio.testing.wait_all_tasks_blocked()
+        may_write.set()
+    assert refused == [True, True]
