@@ -87,7 +87,9 @@ def test_names_are_unique_and_the_first_of_a_kind_stays(names: list[str]) -> Non
 
 
 @settings(TIMELESS)
-@given(st.lists(st.integers(0, 3 * STREAMED_BYTES), max_size=30), st.integers(0, 20))
+@given(
+    st.lists(st.integers(0, 3 * STREAMED_BYTES), max_size=30), st.integers(0, STREAMED_BYTES // UNIT_BYTES)
+)
 def test_units_cover_all_bytes_once_and_in_order(sizes: list[int], done_parts: int) -> None:
     area = MemoryArea()
     blob = area.open("00000000-0000-0000-0000-000000000000", 0)
