@@ -162,8 +162,9 @@ class Outputs:
         self._kept.touch(file)
         if file not in self._in_store:
             return await self._open_kept(file)
-        data = await self.saved.load_output(file)
+        # Before the wait: whoever removes it meanwhile has the last word.
         self.saved.note_output_use(file, time.time())
+        data = await self.saved.load_output(file)
         return None if data is None else await self._in_thread(partial(_nameless_file, data))
 
     async def _open_kept(self, file: str) -> int | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from orthanc_trio.jobs.journal import Journal
 from orthanc_trio.jobs.outputs import Outputs
@@ -182,3 +183,28 @@ async def test_a_file_that_cannot_be_removed_is_left_to_the_next_start(
     outputs.doom(["folder"])
     await outputs.drain()
     assert len(caplog.records) == 1
+
+
+async def test_a_small_output_that_is_removed_while_it_is_opened_stays_removed(tmp_path: Path) -> None:
+    may_load = trio.Event()
+
+    class SlowStore(MemoryStore):
+        async def load_output(self, file: str) -> bytes | None:
+            await may_load.wait()
+            return await super().load_output(file)
+
+    store = SlowStore()
+    journal = Journal(store)
+    record = finished(IDS[0])
+    [output] = record.outputs
+    store.outputs = {output.file: b"x"}
+    outputs = Outputs(tmp_path, max_files=1)
+    outputs.saved = journal
+    assert await outputs.restore([record]) == set()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(outputs.open, output.file)
+        await trio.testing.wait_all_tasks_blocked()
+        outputs.doom([output.file])
+        may_load.set()
+    await journal.flush()
+    assert store.outputs == {}
