@@ -79,7 +79,13 @@ def created_files(server: Server, answer: dict[str, Any]) -> list[dict[str, Any]
         described.pop(DOCUMENT_LENGTH, None)
         files.append(described)
         server.request("DELETE", f"/instances/{id}")
-    return sorted(files, key=lambda described: described.get("00200013", ["", ""])[1])
+    return sorted(files, key=number_and_class)
+
+
+def number_and_class(described: dict[str, Any]) -> tuple[str, str]:
+    """A series lists its instances by their ids, which are of random UIDs: the first file of a new array and
+    that of its parent have the same number and are told apart by their class."""
+    return described.get("00200013", ["", ""])[1], described["meta"][0]
 
 
 def describe(dataset: Dataset, described: dict[str, Any], prefix: str) -> None:
