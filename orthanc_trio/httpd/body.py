@@ -18,26 +18,23 @@ class BadBody(Exception):
 class LengthBody:
     """A body of a known length."""
 
-    __slots__ = ("remaining",)
+    __slots__ = ("is_complete", "remaining")
 
     def __init__(self, length: int) -> None:
         self.remaining = length
-
-    @property
-    def is_complete(self) -> bool:
+        self.is_complete = length == 0
         """Whether all was taken."""
-        return self.remaining == 0
 
     def taken(self, size: int) -> None:
         """Note that `size` bytes of the body were read by other means than `take`."""
         self.remaining -= size
+        self.is_complete = self.remaining == 0
 
     def take(self, data: bytes) -> tuple[bytes, bytes]:
         """Split `data` into what belongs to the body and what follows."""
-        if len(data) <= self.remaining:
-            self.remaining -= len(data)
-            return data, b""
-        end, self.remaining = self.remaining, 0
+        end = self.remaining
+        self.remaining = max(end - len(data), 0)
+        self.is_complete = self.remaining == 0
         return data[:end], data[end:]
 
 
@@ -45,24 +42,20 @@ class _Next(Enum):
     SIZE = auto()
     LINE_END = auto()
     TRAILER = auto()
-    NOTHING = auto()
 
 
 class ChunkedBody:
     """A body in chunks. Extensions and trailers are read and forgotten."""
 
-    __slots__ = ("_chunk", "_held", "_next", "_trailers")
+    __slots__ = ("_chunk", "_held", "_next", "_trailers", "is_complete")
 
     def __init__(self) -> None:
         self._next = _Next.SIZE
         self._chunk = 0
         self._held = b""
         self._trailers = 0
-
-    @property
-    def is_complete(self) -> bool:
+        self.is_complete = False
         """Whether the last chunk and the trailers were taken."""
-        return self._next is _Next.NOTHING
 
     @property
     def remaining(self) -> int:
@@ -107,7 +100,7 @@ class ChunkedBody:
             if b"\n" in line or b"\r" in line or self._trailers > _MAX_TRAILERS:
                 raise BadBody
         else:
-            self._next = _Next.NOTHING
+            self.is_complete = True
 
     def _read_size(self, line: bytes) -> None:
         match = _SIZE.fullmatch(line)

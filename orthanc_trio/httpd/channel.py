@@ -21,6 +21,7 @@ class Channel:
         """Whether the client was seen to leave in the middle, or given up."""
         self._timeout_s = timeout_s
         self._burst = 0
+        """Calls in a row that had not to wait."""
 
     async def read(self) -> bytes:
         """Return what was held or what comes next, `b""` at the end of the stream. Raises ClientGone."""
@@ -28,7 +29,7 @@ class Channel:
             data, self.held = self.held, b""
             return data
         try:
-            found = await self._receive(self._wait_readable)
+            found = await self._receive()
         except ClientGone:
             self.is_lost = True
             raise
@@ -37,17 +38,21 @@ class Channel:
 
     async def read_unhurried(self) -> bytes:
         """Return what comes next, however long that takes; `b""` at the end. Raises ClientGone."""
-        return await self._receive(self.transport.wait_readable)
-
-    async def _receive(self, wait: Callable[[], Awaitable[None]]) -> bytes:
         # A client on our own processor has often sent its next request as soon as our answer has left.
-        found = self.transport.receive_nowait()
-        if found is not None and self._has_turned():
-            await trio.lowlevel.checkpoint()
-        while found is None:
+        while (found := self.transport.receive_nowait()) is None:
             self._burst = 0
-            await wait()
-            found = self.transport.receive_nowait()
+            await self.transport.wait_readable()
+        self._burst += 1
+        if self._burst >= _BURST:
+            await self._give_way()
+        return found
+
+    async def _receive(self) -> bytes:
+        while (found := self.transport.receive_nowait()) is None:
+            await self._wait(self.transport.wait_readable)
+        self._burst += 1
+        if self._burst >= _BURST:
+            await self._give_way()
         return found
 
     async def read_into(self, room: memoryview) -> None:
@@ -65,8 +70,9 @@ class Channel:
                 if count == 0:
                     raise ClientGone
                 room = room[count:]
-                if self._has_turned():
-                    await trio.lowlevel.checkpoint()
+                self._burst += 1
+                if self._burst >= _BURST:
+                    await self._give_way()
         except ClientGone:
             self.is_lost = True
             raise
@@ -76,8 +82,9 @@ class Channel:
         try:
             sent = self.transport.send_nowait(data, more=more)
             if sent == len(data):
-                if self._has_turned():
-                    await trio.lowlevel.checkpoint()
+                self._burst += 1
+                if self._burst >= _BURST:
+                    await self._give_way()
                 return
             rest = memoryview(data)[sent:]
             while rest:
@@ -99,14 +106,12 @@ class Channel:
                     raise EOFError("a file is shorter than the answer that announced it")
                 offset += sent
                 count -= sent
-                if self._has_turned():
-                    await trio.lowlevel.checkpoint()
+                self._burst += 1
+                if self._burst >= _BURST:
+                    await self._give_way()
         except ClientGone:
             self.is_lost = True
             raise
-
-    async def _wait_readable(self) -> None:
-        await self._wait(self.transport.wait_readable)
 
     async def _wait(self, wait: Callable[[], Awaitable[None]]) -> None:
         self._burst = 0
@@ -115,7 +120,6 @@ class Channel:
         if scope.cancelled_caught:
             raise ClientGone("the client is too slow")
 
-    def _has_turned(self) -> bool:
-        """Count a call that had not to wait; return whether it is the turn of other tasks."""
-        self._burst = (self._burst + 1) % _BURST
-        return not self._burst
+    async def _give_way(self) -> None:
+        self._burst = 0
+        await trio.lowlevel.checkpoint()

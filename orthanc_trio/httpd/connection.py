@@ -40,6 +40,8 @@ class Connection:
         self._scope = trio.CancelScope()
         self._exchange: Exchange | None = None
         self._expires_at = math.inf
+        self._patience_s = options.patience_s
+        self._now = trio.lowlevel.current_clock().current_time
         self._keep_alive_lines = connection_lines(options)
         self._last: tuple[bytes, Head, Scope] | None = None
         """The last head, since who polls sends the same bytes again and again: they are parsed once."""
@@ -103,7 +105,7 @@ class Connection:
 
     async def _read_head(self) -> bytes | None:
         channel = self._channel
-        self._expires_at = trio.current_time() + self._options.patience_s
+        self._expires_at = self._now() + self._patience_s
         has_begun = False
         while True:
             held = channel.held.lstrip(b"\r\n")
@@ -114,7 +116,7 @@ class Connection:
                 raise BadHead(overlong_status(held, self._options))
             if held and not has_begun:
                 has_begun = True
-                self._expires_at = trio.current_time() + self._options.request_timeout_s
+                self._expires_at = self._now() + self._options.request_timeout_s
             data = await channel.read_unhurried()
             if not data:
                 return None

@@ -5,13 +5,12 @@ so neither direction piles up in memory.
 """
 
 import trio
-from msgspec.structs import replace
 
 from .asgi import Message
 from .body import BadBody, Body, ChunkedBody, LengthBody
 from .channel import Channel
 from .head import Head
-from .response import CONTINUE, LAST_CHUNK, Framing, Start, encode_head, read_start
+from .response import CONTINUE, FAILURE, LAST_CHUNK, Framing, Start, open_answer
 from .transport import ClientGone
 
 _PIECE_BYTES = 1024 * 1024
@@ -48,8 +47,6 @@ class Exchange:
 
     async def receive(self) -> Message:
         """Return the next part of the body; then, when the client leaves, `http.disconnect`."""
-        if self._is_body_broken:
-            return {"type": "http.disconnect"}
         if not self._body.is_complete:
             return await self._receive_body()
         if not self._is_body_told:
@@ -60,6 +57,8 @@ class Exchange:
         return {"type": "http.disconnect"}
 
     async def _receive_body(self) -> Message:
+        if self._is_body_broken:
+            return {"type": "http.disconnect"}
         try:
             piece = await self._read_piece()
         except (ClientGone, BadBody):
@@ -74,14 +73,18 @@ class Exchange:
             self._must_continue = False
             if not channel.held and not self.is_started:
                 await channel.send(CONTINUE)
-        if isinstance(self._body, LengthBody) and self._body.remaining > len(channel.held):
-            return await self._read_large_piece(self._body)
+        body = self._body
+        if isinstance(body, LengthBody):
+            if body.remaining > len(channel.held):
+                return await self._read_large_piece(body)
+            piece, channel.held = body.take(channel.held)
+            return piece
         while True:
             data = await channel.read()
             if not data:
                 raise ClientGone
-            piece, channel.held = self._body.take(data)
-            if piece or self._body.is_complete:
+            piece, channel.held = body.take(data)
+            if piece or body.is_complete:
                 return piece
 
     async def _read_large_piece(self, body: LengthBody) -> bytearray:
@@ -160,7 +163,7 @@ class Exchange:
             case "http.response.start":
                 if self._start is not None:
                     raise RuntimeError("an answer was started twice")
-                self._start = read_start(message["status"], message.get("headers", ()))
+                self._start = Start(message["status"], tuple(message.get("headers", ())))
             case "http.response.zerocopysend":
                 await self._send_file(message)
             case other:
@@ -168,7 +171,7 @@ class Exchange:
 
     async def fail(self) -> None:
         """Send the answer to an application that could not make one."""
-        self._start = Start(500, must_close=True)
+        self._start = FAILURE
         await self._send_body(b"", is_last=True)
 
     async def _send_body(self, body: bytes, *, is_last: bool) -> None:
@@ -215,29 +218,19 @@ class Exchange:
         self.is_complete = is_last
 
     def _begin(self, whole_length: int | None) -> bytes:
-        start = self._start
+        start, head = self._start, self._head
         if start is None:
             raise RuntimeError("a body came before its answer was started")
-        if start.length is None and whole_length is not None and not self._is_bodiless(start):
-            length = (b"Content-Length", b"%d" % whole_length)
-            start = replace(start, headers=(*start.headers, length), length=whole_length)
-        self._framing = self._choose_framing(start)
-        if start.must_close or self._framing is Framing.CLOSE or self._is_body_hopeless:
+        if self._is_body_hopeless:
             self._keep_alive_lines = None
-        self._remaining = start.length or 0
-        data = encode_head(start, self._framing, self._keep_alive_lines)
+        opening = open_answer(
+            start, head.method, self._keep_alive_lines, is_http_11=head.is_http_11, size=whole_length
+        )
+        if opening.must_close:
+            self._keep_alive_lines = None
+        self._framing, self._remaining = opening.framing, opening.length
         self.is_started = True
-        return data
-
-    def _is_bodiless(self, start: Start) -> bool:
-        return self._head.method == "HEAD" or start.status < 200 or start.status in (204, 304)
-
-    def _choose_framing(self, start: Start) -> Framing:
-        if self._is_bodiless(start):
-            return Framing.NONE
-        if start.length is not None:
-            return Framing.LENGTH
-        return Framing.CHUNKED if self._head.is_http_11 else Framing.CLOSE
+        return opening.data
 
     def _count(self, size: int, *, is_last: bool) -> None:
         self._remaining -= size

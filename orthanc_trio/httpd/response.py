@@ -1,6 +1,5 @@
 """The head of an answer as bytes, and how its body is framed. Source: RFC 9112 §4 and §6."""
 
-from collections.abc import Iterable
 from enum import Enum, auto
 from functools import lru_cache
 from http import HTTPStatus
@@ -38,17 +37,48 @@ class Start(Struct, frozen=True, gc=False):
 
     status: int
     headers: Headers = ()
-    length: int | None = None
-    must_close: bool = False
 
 
-def read_start(status: int, headers: Iterable[tuple[bytes, bytes]]) -> Start:
-    """Sort out the headers that belong to the connection."""
-    return _read_start(status, tuple(headers))
+FAILURE = Start(500, ((b"Connection", b"close"),))
+"""Of an application that could not make an answer."""
+
+
+class Opening(Struct, frozen=True, gc=False):
+    """The head of an answer as it leaves, and what it says of the rest."""
+
+    data: bytes
+    framing: Framing
+    length: int
+    """Of the body, where the framing is LENGTH."""
+    must_close: bool
+    """Whether the connection ends after the answer."""
 
 
 @lru_cache(_MOST_REMEMBERED)
-def _read_start(status: int, headers: Headers) -> Start:
+def open_answer(
+    start: Start, method: str, keep_alive_lines: bytes | None, *, is_http_11: bool, size: int | None
+) -> Opening:
+    """Write the head of the answer to a request; `size` is that of its body, None if that is not known.
+
+    Without `keep_alive_lines` the head says that the connection ends. Raises ValueError for a header with a
+    line break, which would let its maker forge an answer.
+    """
+    kept, length, must_close = _sorted_out(start.headers)
+    framing = Framing.LENGTH
+    if method == "HEAD" or start.status < 200 or start.status in (204, 304):
+        framing = Framing.NONE
+    elif length is None and size is not None:
+        kept, length = [*kept, (b"Content-Length", b"%d" % size)], size
+    elif length is None:
+        framing = Framing.CHUNKED if is_http_11 else Framing.CLOSE
+    if must_close or framing is Framing.CLOSE:
+        keep_alive_lines = None
+    data = _encoded(start.status, kept, framing, keep_alive_lines)
+    return Opening(data, framing, length or 0, keep_alive_lines is None)
+
+
+def _sorted_out(headers: Headers) -> tuple[list[tuple[bytes, bytes]], int | None, bool]:
+    """Return the headers that do not belong to the connection, the length, and whether to close."""
     kept = []
     length, must_close = None, False
     for header in headers:
@@ -59,7 +89,7 @@ def _read_start(status: int, headers: Headers) -> Start:
                 length = int(header[1])
         elif name == b"connection":
             must_close = is_close(header)
-    return Start(status, tuple(kept), length, must_close)
+    return kept, length, must_close
 
 
 def is_close(header: tuple[bytes, bytes]) -> bool:
@@ -74,19 +104,16 @@ def connection_lines(options: HttpOptions) -> bytes:
     return b"Connection: keep-alive\r\nKeep-Alive: timeout=%d\r\n" % options.keep_alive_timeout_s
 
 
-@lru_cache(_MOST_REMEMBERED)
-def encode_head(start: Start, framing: Framing, keep_alive_lines: bytes | None) -> bytes:
-    """Write the head of an answer; without `keep_alive_lines` it says that the connection ends.
-
-    Raises ValueError for a header with a line break, which would let its maker forge an answer.
-    """
-    lines = [b"%b: %b\r\n" % header for header in start.headers]
+def _encoded(
+    status: int, headers: list[tuple[bytes, bytes]], framing: Framing, keep_alive_lines: bytes | None
+) -> bytes:
+    lines = [b"%b: %b\r\n" % header for header in headers]
     block = b"".join(lines)
     if block.count(b"\n") != len(lines) or block.count(b"\r") != len(lines) or b"\0" in block:
         raise ValueError("a header of an answer holds a line break")
     if framing is Framing.CHUNKED:
         block += b"Transfer-Encoding: chunked\r\n"
-    return b"%b%b%b\r\n" % (status_line(start.status), keep_alive_lines or _CLOSE, block)
+    return b"%b%b%b\r\n" % (status_line(status), keep_alive_lines or _CLOSE, block)
 
 
 def status_line(status: int) -> bytes:

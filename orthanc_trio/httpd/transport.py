@@ -7,6 +7,8 @@ the kernel has room) costs neither a deadline nor a trip through the scheduler.
 import os
 import socket
 import struct
+from collections.abc import Awaitable
+from functools import partial
 from typing import Protocol
 
 import trio
@@ -39,12 +41,12 @@ class Transport(Protocol):
         """Send a part of a file and return its size; None if there is no room, 0 at the end of the file."""
         ...
 
-    async def wait_readable(self) -> None:
-        """Return when `receive_nowait` has something to say."""
+    def wait_readable(self) -> Awaitable[None]:
+        """Return, once awaited, when `receive_nowait` has something to say."""
         ...
 
-    async def wait_writable(self) -> None:
-        """Return when there is room."""
+    def wait_writable(self) -> Awaitable[None]:
+        """Return, once awaited, when there is room."""
         ...
 
     def shut_down(self) -> None:
@@ -66,6 +68,10 @@ class SocketTransport:
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
         self._file = sock.fileno()
+        self.wait_readable = partial(trio.lowlevel.wait_readable, self._file)
+        """Return, once awaited, when `receive_nowait` has something to say."""
+        self.wait_writable = partial(trio.lowlevel.wait_writable, self._file)
+        """Return, once awaited, when there is room."""
 
     def receive_nowait(self) -> bytes | None:
         """Return bytes that are there, `b""` at the end of the stream, None if nothing has come."""
@@ -102,14 +108,6 @@ class SocketTransport:
             return None
         except (ConnectionError, TimeoutError) as error:
             raise ClientGone from error
-
-    async def wait_readable(self) -> None:
-        """Return when `receive_nowait` has something to say."""
-        await trio.lowlevel.wait_readable(self._file)
-
-    async def wait_writable(self) -> None:
-        """Return when there is room."""
-        await trio.lowlevel.wait_writable(self._file)
 
     def shut_down(self) -> None:
         """Send the end of the stream."""
