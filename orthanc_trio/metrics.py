@@ -75,14 +75,10 @@ class Extreme(Instrument):
         if not self._metrics.is_enabled:
             return
         now = self._metrics.now()
-        if self._counts(value, now):  # mostly not, which needs no lock
-            with self._lock:
-                if self._counts(value, now):
-                    self.value, self.time_s = value, now
-
-    def _counts(self, value: Number, now: float) -> bool:
-        standing = self.value
-        return standing is None or (value - standing) * self._sign > 0 or now - self.time_s > LIFE_S
+        with self._lock:
+            standing = self.value
+            if standing is None or (value - standing) * self._sign > 0 or now - self.time_s > LIFE_S:
+                self.value, self.time_s = value, now
 
     def see_since(self, started_s: float) -> None:
         """Record the whole milliseconds since `time.perf_counter()` was `started_s`."""

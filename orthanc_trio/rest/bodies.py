@@ -5,7 +5,6 @@ so what is read is documented. Those who read the values refuse wrong types with
 (`fields.py` and the readers of each body). Source: the Orthanc Book, "REST API".
 """
 
-from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, Literal
 
@@ -244,7 +243,9 @@ def names(shape: type[Struct]) -> frozenset[str]:
     return frozenset(field.encode_name for field in fields(shape))
 
 
-def declared(members: Mapping[str, Any], shape: type[Struct]) -> dict[str, Any]:
-    """Return those members of a body that a Struct declares."""
+def declared(members: dict[str, Any], shape: type[Struct]) -> dict[str, Any]:
+    """Return those members of a body that a Struct declares; the same object, if these are all."""
     known = names(shape)
+    if members.keys() <= known:
+        return members
     return {name: value for name, value in members.items() if name in known}

@@ -4,7 +4,7 @@ It checks access, reads the request, and calls the handlers of hot routes itself
 the route and calls the handler, and the answer leaves through the same door. Source: the Orthanc Book.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from time import perf_counter
 from typing import Any
 
@@ -69,16 +69,15 @@ class Front:
         self._meter = meter
         self._limiter = trio.CapacityLimiter(options.threads)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, websocket or lifespan."""
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Serve, once awaited, one request, websocket or lifespan."""
         match scope["type"]:
             case "http":
-                with self._meter:
-                    await self._serve_http(scope, receive, send)
+                return self._serve_http(scope, receive, send)
             case "websocket":
-                await self._serve_websocket(scope, receive, send)
+                return self._serve_websocket(scope, receive, send)
             case _:
-                await self._quart(scope, receive, send)
+                return self._quart(scope, receive, send)
 
     async def call(self, handler: Handler, request: AsgiRequest, parameters: Mapping[str, str]) -> AnyAnswer:
         """Run a handler; whatever it raises becomes its answer."""
@@ -91,28 +90,42 @@ class Front:
 
     async def _serve_http(self, scope: Scope, receive: Receive, send: Send) -> None:
         started_s = perf_counter()
-        request = AsgiRequest(scope, receive, self._options.limits)
-        user = await self._access.user_of(request.client, request.raw_headers.get(b"authorization"))
-        if user is None:
-            await send_answer(UNAUTHORIZED, send)
-            return
-        request.user = user
-        found = self._early_answer(request) or self._router.match(request.method, request.path)
+        with self._meter:
+            request = AsgiRequest(scope, receive, self._options.limits)
+            user = await self._access.user_of(request.client, request.raw_headers.get(b"authorization"))
+            if user is None:
+                await send_answer(UNAUTHORIZED, send)
+                return
+            request.user = user
+            found = self._early_answer(request) or self._router.match(request.method, request.path)
+            answer: AnyAnswer | None
+            if isinstance(found, Match) and found.route.is_hot:
+                answer = await self.call(found.route.handler, request, found.parameters)
+            else:
+                answer = await self._answer_cold(found, scope, request, receive, send)
+            if answer is not None:
+                pattern = found.route.pattern if isinstance(found, Match) else ""
+                self._meter.answered(request.method, pattern, answer.status, started_s)
+                await self._send(answer, request, scope, receive, send)
+
+    async def _answer_cold(
+        self,
+        found: Answer | Match | WrongMethod | None,
+        scope: Scope,
+        request: AsgiRequest,
+        receive: Receive,
+        send: Send,
+    ) -> AnyAnswer | None:
+        """Answer where no hot route does; None if Quart has sent an answer of its own."""
         match found:
             case Answer():
-                answer: AnyAnswer | None = found
+                return found
             case WrongMethod():
-                answer = empty_answer(405, ("Allow", ",".join(found.allowed)))
-            case Match() if found.route.is_hot:
-                answer = await self.call(found.route.handler, request, found.parameters)
+                return empty_answer(405, ("Allow", ",".join(found.allowed)))
             case None if request.method not in METHODS:
-                answer = _NOT_FOUND
+                return _NOT_FOUND
             case _:
-                answer = await self._ask_quart(scope, request, receive, send, is_page=found is None)
-        if answer is not None:
-            pattern = found.route.pattern if isinstance(found, Match) else ""
-            self._meter.answered(request.method, pattern, answer.status, started_s)
-            await self._send(answer, request, scope, receive, send)
+                return await self._ask_quart(scope, request, receive, send, is_page=found is None)
 
     def _early_answer(self, request: AsgiRequest) -> Answer | None:
         if request.method not in METHODS and not self._has_head(request):
@@ -147,18 +160,15 @@ class Front:
             case _ if request.method == "HEAD":
                 await send_head(answer, send)
             case Answer():
-                await self._send_answer(answer, request, send)
+                if wants_xml(request.raw_headers.get(b"accept")) and is_json(answer):
+                    answer = to_xml(answer)
+                if self._options.compress and (coding := chosen_coding(answer, request.raw_headers)):
+                    answer = await compress(answer, coding, self._limiter)
+                await send_answer(answer, send)
             case FileAnswer():
                 await send_file(answer, scope, send, self._limiter)
             case StreamAnswer():
                 await send_stream(answer, scope, receive, send, self._limiter)
-
-    async def _send_answer(self, answer: Answer, request: AsgiRequest, send: Send) -> None:
-        if wants_xml(request.raw_headers.get(b"accept")) and is_json(answer):
-            answer = to_xml(answer)
-        if self._options.compress and (coding := chosen_coding(answer, request.raw_headers)):
-            answer = await compress(answer, coding, self._limiter)
-        await send_answer(answer, send)
 
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])

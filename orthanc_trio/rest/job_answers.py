@@ -13,7 +13,6 @@ from ..model.job import JobFault, JobRecord, JobState, RetryPolicy, SubmitOption
 from ..services.context import ServerContext
 from ..services.job_view import content_view
 from .answers import Submitted
-from .bodies import JobBody, declared
 from .fields import Fields
 from .wire import Answer, Request, json_answer
 
@@ -40,19 +39,20 @@ def job_options(request: Request, body: Any) -> JobOptions:
     `Synchronous` wins over `Asynchronous`, which is then not looked at. Raises BadFileFormat for a wrong
     type, ParameterOutOfRange for a value beyond its limits, BadRequest for two different keys.
     """
-    fields = Fields(declared(body if isinstance(body, dict) else {}, JobBody))
+    fields = Fields(body if isinstance(body, dict) else ())
     if "Synchronous" in fields:
         is_asynchronous = not fields.boolean("Synchronous", True)
     else:
         is_asynchronous = fields.boolean("Asynchronous", False)
-    priority = _priority(fields)
+    # In this order: of several mistakes the first one is told.
+    priority = _priority(fields) if "Priority" in fields else 0
     unique_key = _unique_key(request, fields)
     submit = SubmitOptions(
         priority=priority,
-        user_data=fields.raw("UserData"),
+        user_data=fields.raw("UserData") if "UserData" in fields else None,
         retry=_retry(fields) if "Retry" in fields else None,
         timeout_s=_timeout_s(fields) if "Timeout" in fields else None,
-        auto_delete=fields.boolean("AutoDelete", False),
+        auto_delete="AutoDelete" in fields and fields.boolean("AutoDelete", False),
         unique_key=unique_key,
         request_digest="" if unique_key is None else request_digest(request, body),
     )

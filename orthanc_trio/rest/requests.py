@@ -1,6 +1,8 @@
 """The request that handlers get, made of an ASGI scope. It is the same object with and without Quart."""
 
 from collections.abc import AsyncIterator, Mapping
+from functools import lru_cache
+from operator import methodcaller
 from urllib.parse import parse_qsl
 
 import trio
@@ -14,6 +16,12 @@ from .wire import AnyAnswer
 _METHODS = frozenset({"GET", "POST", "PUT", "DELETE"})
 _OVERRIDES = frozenset({"PUT", "DELETE"})
 _UNKNOWN_METHOD = "UNKNOWN"
+_METHOD_HEADER = b"x-http-method-override"
+_METHOD_ARGUMENT = b"_method"
+_MOST_REMEMBERED = 256
+"""Paths: who polls asks for the same again and again."""
+
+_decode = methodcaller("decode", "latin-1")
 
 
 class BodyLimits(Struct, frozen=True, kw_only=True):
@@ -32,7 +40,9 @@ class AsgiRequest:
 
     def __init__(self, scope: Scope, receive: Receive, limits: BodyLimits) -> None:
         self.raw_headers: dict[bytes, bytes] = dict(scope["headers"])
-        self.method = _effective_method(scope, self.raw_headers)
+        self.method: str = scope["method"]
+        if _METHOD_HEADER in self.raw_headers or _METHOD_ARGUMENT in scope["query_string"]:
+            self.method = _effective_method(scope, self.raw_headers)
         self.path = normalise_path(scope["path"])
         client = scope.get("client")
         self.client: str = client[0] if client else ""
@@ -43,7 +53,10 @@ class AsgiRequest:
         self._receive = receive
         self._limits = limits
         self._body_end: trio.Event | None = None
-        self._is_body_read = False
+        self.is_body_read = False
+        """Whether the last piece of the body was read."""
+        self.is_too_large = limits.total is not None and _announced_size(self.raw_headers) > limits.total
+        """Whether the announced length of the body is beyond the limit."""
 
     @property
     def query(self) -> Mapping[str, str]:
@@ -56,24 +69,18 @@ class AsgiRequest:
     def headers(self) -> Mapping[str, str]:
         """The headers, with names in lower case."""
         if self._headers is None:
-            raw = self.raw_headers.items()
-            self._headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in raw}
+            raw = self.raw_headers
+            self._headers = dict(zip(map(_decode, raw), map(_decode, raw.values()), strict=True))
         return self._headers
-
-    @property
-    def is_too_large(self) -> bool:
-        """Whether the announced length of the body is beyond the limit."""
-        limit = self._limits.total
-        if limit is None:
-            return False
-        length = self.raw_headers.get(b"content-length", b"")
-        return length.isdigit() and int(length) > limit
 
     async def body(self) -> bytes:
         """Return the whole body. Raises PayloadTooLarge; BadRequest if it ends early."""
-        pieces = []
-        room = self._limits.in_memory
-        async for piece in self.chunks():
+        pieces: list[bytes | bytearray] = []
+        total, room = self._limits.total, self._limits.in_memory
+        if total is not None and total < room:
+            room = total
+        while not self.is_body_read:
+            piece = await self.next_piece()
             room -= len(piece)
             if room < 0:
                 raise PayloadTooLarge
@@ -84,15 +91,13 @@ class AsgiRequest:
         """Iterate over the body as it arrives. Raises PayloadTooLarge; BadRequest if it ends early."""
         return _Chunks(self, self._limits.total)
 
-    async def next_piece(self) -> bytes | bytearray | None:
-        """Return the next piece of the body, which may be empty, None at the end. Raises BadRequest."""
-        if self._is_body_read:
-            return None
+    async def next_piece(self) -> bytes | bytearray:
+        """Return the next piece of a body of which not all is read; it may be empty. Raises BadRequest."""
         message = await self._receive()
         if message["type"] != "http.request":
             raise BadRequest("The body of the request ends early")
         if not message.get("more_body", False):
-            self._is_body_read = True
+            self.is_body_read = True
             if self._body_end is not None:
                 self._body_end.set()
         piece: bytes | bytearray = message.get("body", b"")
@@ -100,7 +105,7 @@ class AsgiRequest:
 
     async def wait_body_read(self) -> None:
         """Return when the body was read to its end: only then can others listen to the client."""
-        if not self._is_body_read:
+        if not self.is_body_read:
             self._body_end = trio.Event()
             await self._body_end.wait()
 
@@ -121,15 +126,15 @@ class _Chunks:
         return self
 
     async def __anext__(self) -> bytes | bytearray:
-        piece: bytes | bytearray | None = b""
-        while piece is not None and not piece:
-            piece = await self._request.next_piece()
-        if piece is None:
-            raise StopAsyncIteration
-        self._room -= len(piece)
-        if self._room < 0:
-            raise PayloadTooLarge
-        return piece
+        request = self._request
+        while not request.is_body_read:
+            piece = await request.next_piece()
+            self._room -= len(piece)
+            if self._room < 0:
+                raise PayloadTooLarge
+            if piece:
+                return piece
+        raise StopAsyncIteration
 
 
 def query_of(scope: Scope) -> dict[str, str]:
@@ -138,6 +143,7 @@ def query_of(scope: Scope) -> dict[str, str]:
     return dict(parse_qsl(raw.decode("latin-1"), keep_blank_values=True)) if raw else {}
 
 
+@lru_cache(_MOST_REMEMBERED)
 def normalise_path(path: str) -> str:
     """Drop empty components of a decoded path, and resolve `.` and `..` within the root."""
     if path != "/" and "//" not in path and "/." not in path and path[-1:] != "/" and path[:1] == "/":
@@ -151,15 +157,20 @@ def normalise_path(path: str) -> str:
     return "/" + "/".join(kept)
 
 
+def _announced_size(headers: Mapping[bytes, bytes]) -> int:
+    length = headers.get(b"content-length", b"")
+    return int(length) if length.isdigit() else 0
+
+
 def _effective_method(scope: Scope, headers: Mapping[bytes, bytes]) -> str:
     """Return the method after overriding, which only PUT and DELETE may be asked for."""
     method: str = scope["method"]
     if method not in _METHODS:
         return method
     asked = ""
-    if b"x-http-method-override" in headers:
-        asked = headers[b"x-http-method-override"].decode("latin-1")
-    if not asked and method == "GET" and b"_method" in scope["query_string"]:
+    if _METHOD_HEADER in headers:
+        asked = headers[_METHOD_HEADER].decode("latin-1")
+    if not asked and method == "GET" and _METHOD_ARGUMENT in scope["query_string"]:
         asked = query_of(scope).get("_method", "")
     if not asked:
         return method

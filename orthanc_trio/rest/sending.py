@@ -18,14 +18,14 @@ _NOT_MODIFIED = 304
 
 async def send_answer(answer: Answer, send: Send) -> None:
     """Send an answer whose body is in memory."""
-    await send(_start(answer))
+    await send(_start(answer, len(answer.body)))
     await send({"type": "http.response.body", "body": answer.body})
 
 
 async def send_head(answer: AnyAnswer, send: Send) -> None:
     """Send the head of an answer to HEAD, and release the rest."""
     try:
-        await send(_start(answer))
+        await send(_start(answer, _length_of(answer)))
         await send({"type": "http.response.body", "body": b""})
     finally:
         await discard(answer)
@@ -34,7 +34,7 @@ async def send_head(answer: AnyAnswer, send: Send) -> None:
 async def send_file(answer: FileAnswer, scope: Scope, send: Send, limiter: trio.CapacityLimiter) -> None:
     """Send a part of a file, by the kernel alone if the server can; closes the descriptor."""
     try:
-        await send(_start(answer))
+        await send(_start(answer, _length_of(answer)))
         if answer.prefix:
             await send({"type": "http.response.body", "body": answer.prefix, "more_body": True})
         if _ZERO_COPY in scope.get("extensions", ()):
@@ -82,7 +82,7 @@ async def send_stream(
                 await send({"type": "http.response.body", "body": data, "more_body": True})
 
     try:
-        await send(_start(answer))
+        await send(_start(answer, None))
         await send({"type": "http.response.body", "body": b"", "more_body": True})
         if await while_present(send_chunks, partial(_wait_gone, receive)):
             await send({"type": "http.response.body", "body": b""})
@@ -109,27 +109,31 @@ async def discard(answer: AnyAnswer) -> None:
         await _close_chunks(answer)
 
 
-def _start(answer: AnyAnswer) -> Message:
-    headers = _headers(answer.media_type, answer.headers)
-    if not isinstance(answer, StreamAnswer):
-        # Of what is not sent because the client has it, the length would be that of the whole.
-        has_length = answer.status != _NOT_MODIFIED
-        length = ((b"Content-Length", b"%d" % _length_of(answer)),) if has_length else ()
-        headers = (*headers, NOSNIFF, *length)
+def _start(answer: AnyAnswer, length: int | None) -> Message:
+    headers = _headers(answer.status, answer.media_type, answer.headers, length)
     return {"type": "http.response.start", "status": answer.status, "headers": headers}
 
 
-@lru_cache(64)
-def _headers(media_type: str | None, others: tuple[tuple[str, str], ...]) -> tuple[tuple[bytes, bytes], ...]:
-    encoded = [(name.encode("latin-1"), value.encode()) for name, value in others]
-    return (*_content_type(media_type), *encoded)
+@lru_cache(256)
+def _headers(
+    status: int, media_type: str | None, others: tuple[tuple[str, str], ...], length: int | None
+) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the headers of an answer, which is a stream if it has no length."""
+    headers = [] if media_type is None else [(b"Content-Type", media_type.encode("latin-1"))]
+    headers += [(name.encode("latin-1"), value.encode()) for name, value in others]
+    if length is not None:
+        headers.append(NOSNIFF)
+        # Of what is not sent because the client has it, the length would be that of the whole.
+        if status != _NOT_MODIFIED:
+            headers.append((b"Content-Length", b"%d" % length))
+    return tuple(headers)
 
 
-def _content_type(media_type: str | None) -> tuple[tuple[bytes, bytes], ...]:
-    return () if media_type is None else ((b"Content-Type", media_type.encode("latin-1")),)
-
-
-def _length_of(answer: Answer | FileAnswer) -> int:
-    if isinstance(answer, FileAnswer):
-        return len(answer.prefix) + answer.size + len(answer.suffix)
-    return len(answer.body)
+def _length_of(answer: AnyAnswer) -> int | None:
+    match answer:
+        case Answer():
+            return len(answer.body)
+        case FileAnswer():
+            return len(answer.prefix) + answer.size + len(answer.suffix)
+        case StreamAnswer():
+            return None

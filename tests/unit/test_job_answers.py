@@ -6,6 +6,9 @@ import pytest
 
 from orthanc_trio.model.errors import BadFileFormat, BadRequest, OrthancError, ParameterOutOfRange
 from orthanc_trio.model.job import RetryPolicy, SubmitOptions
+from orthanc_trio.rest import job_answers
+from orthanc_trio.rest.bodies import JobBody, names
+from orthanc_trio.rest.fields import Fields
 from orthanc_trio.rest.job_answers import job_options
 
 
@@ -66,6 +69,28 @@ def test_all_options_are_read() -> None:
     assert (submit.priority, submit.timeout_s, submit.auto_delete) == (3, 90.0, True)
     assert submit.retry == RetryPolicy(max_attempts=3, delay_s=1.5)
     assert (submit.unique_key, submit.request_digest) == (None, "")
+
+
+def test_what_is_read_is_documented(monkeypatch: pytest.MonkeyPatch) -> None:
+    class AskedFields(Fields):
+        asked: set[str] = set()  # noqa: RUF012  # of this test alone
+
+        def __contains__(self, name: object) -> bool:
+            self.asked.add(str(name))
+            return super().__contains__(name)
+
+        def get(self, name: str, default: Any = None) -> Any:
+            self.asked.add(name)
+            return super().get(name, default)
+
+        def __getitem__(self, name: str) -> Any:
+            self.asked.add(name)
+            return super().__getitem__(name)
+
+    monkeypatch.setattr(job_answers, "Fields", AskedFields)
+    for body in ({"Synchronous": True}, {"Asynchronous": True}):
+        job_options(REQUEST, body)
+    assert AskedFields.asked == names(JobBody)
 
 
 def test_user_data_of_null_are_none() -> None:

@@ -26,7 +26,7 @@ from ...services.context import ServerContext
 from ..arguments import FILENAME, TRANSCODING
 from ..bodies import ArchiveBody, ManyArchiveBody, declared
 from ..disposition import content_disposition, name_of_stream
-from ..fields import Fields, decode_json
+from ..fields import Fields, decode_json, is_texts
 from ..job_answers import JobEnd, JobOptions, check_succeeded, job_options, submission_answer
 from ..routing import Argument, Doc, Routes
 from ..transcoding import transcoding_of_body, transcoding_of_url
@@ -108,17 +108,17 @@ def _separated(text: str) -> tuple[str, ...]:
 
 
 def _listed(body: Any) -> tuple[tuple[str, ...], Fields]:
-    members: dict[str, Any] = {}
+    fields = Fields()
     if isinstance(body, dict):
-        members = declared(body, ManyArchiveBody)
         if "Resources" not in body:
             raise BadFileFormat("Missing field Resources in the JSON body")
+        fields = Fields(declared(body, ManyArchiveBody))
         body = body["Resources"]
     elif not isinstance(body, list):
         raise BadFileFormat
-    if not isinstance(body, list) or not all(isinstance(id, str) for id in body):
+    if not is_texts(body):
         raise BadFileFormat("Expected a list of strings (Orthanc identifiers)")
-    return tuple(body), Fields(members)
+    return tuple(body), fields
 
 
 def _args(
@@ -131,14 +131,16 @@ def _args(
     is_extended: bool,
 ) -> ArchiveArgs:
     syntax, quality = transcoding_of_body(fields)
-    filename = fields.any("Filename")
+    filename = fields.get("Filename")
+    defaults = {"Extended": is_extended, "Utf8": context.settings.zip_use_utf8, "Manifest": False}
+    is_extended, utf8, has_manifest = fields.booleans(**defaults)
     return ArchiveArgs(
         resources=resources,
         level=level,
-        is_extended=fields.boolean("Extended", is_extended),
-        utf8=fields.boolean("Utf8", context.settings.zip_use_utf8),
+        is_extended=is_extended,
+        utf8=utf8,
         filename=filename if isinstance(filename, str) else default_name,
-        has_manifest=fields.boolean("Manifest", False),
+        has_manifest=has_manifest,
         transcode=syntax,
         lossy_quality=quality,
     )
