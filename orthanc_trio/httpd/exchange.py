@@ -47,25 +47,19 @@ class Exchange:
 
     async def receive(self) -> Message:
         """Return the next part of the body; then, when the client leaves, `http.disconnect`."""
-        if not self._body.is_complete:
-            return await self._receive_body()
-        if not self._is_body_told:
-            self._is_body_told = True
-            return {"type": "http.request", "body": b"", "more_body": False}
-        if not self.is_complete:
-            await self._until_gone()
-        return {"type": "http.disconnect"}
-
-    async def _receive_body(self) -> Message:
         if self._is_body_broken:
             return {"type": "http.disconnect"}
+        if self._is_body_told:
+            if not self.is_complete:
+                await self._until_gone()
+            return {"type": "http.disconnect"}
         try:
-            piece = await self._read_piece()
+            piece = b"" if self._body.is_complete else await self._read_piece()
         except (ClientGone, BadBody):
             self._is_body_broken = True
             return {"type": "http.disconnect"}
         self._is_body_told = self._body.is_complete
-        return {"type": "http.request", "body": piece, "more_body": not self._body.is_complete}
+        return {"type": "http.request", "body": piece, "more_body": not self._is_body_told}
 
     async def _read_piece(self) -> bytes | bytearray:
         channel = self._channel

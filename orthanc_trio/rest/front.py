@@ -85,8 +85,11 @@ class Front:
             answer: AnyAnswer = await handler(self._context, request, **parameters)
             return answer
         except Exception as error:
-            describe = self._options.describe_errors and request.method != "HEAD"
-            return exception_answer(error, request, describe=describe)
+            return self._failure(error, request)
+
+    def _failure(self, error: Exception, request: AsgiRequest) -> Answer:
+        describe = self._options.describe_errors and request.method != "HEAD"
+        return exception_answer(error, request, describe=describe)
 
     async def _serve_http(self, scope: Scope, receive: Receive, send: Send) -> None:
         started_s = perf_counter()
@@ -100,7 +103,11 @@ class Front:
             found = self._early_answer(request) or self._router.match(request.method, request.path)
             answer: AnyAnswer | None
             if isinstance(found, Match) and found.route.is_hot:
-                answer = await self.call(found.route.handler, request, found.parameters)
+                # As `call` does, which would be one more coroutine to resume at each of its waits.
+                try:
+                    answer = await found.route.handler(self._context, request, **found.parameters)
+                except Exception as error:
+                    answer = self._failure(error, request)
             else:
                 answer = await self._answer_cold(found, scope, request, receive, send)
             if answer is not None:
