@@ -70,15 +70,20 @@ class Extreme(Instrument):
         super().__init__(metrics, Kind.GAUGE)
         self._sign = sign
 
-    def see(self, value: Number) -> None:
-        """Record a value if it is more extreme than the one that stands, or that one is too old."""
+    def see(self, value: Number) -> bool:
+        """Record a value if it is more extreme than the one that stands, or that one is too old.
+
+        Return whether it was recorded.
+        """
         if not self._metrics.is_enabled:
-            return
+            return False
         now = self._metrics.now()
         with self._lock:
             standing = self.value
             if standing is None or (value - standing) * self._sign > 0 or now - self.time_s > LIFE_S:
                 self.value, self.time_s = value, now
+                return True
+        return False
 
     def see_since(self, started_s: float) -> None:
         """Record the whole milliseconds since `time.perf_counter()` was `started_s`."""

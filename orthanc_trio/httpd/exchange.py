@@ -20,6 +20,9 @@ _HALF_CLOSE_GRACE_S = 0.5
 _JOINED_BYTES = 64 * 1024
 """How much of a body is copied behind its head, to leave in one send with it."""
 
+_NO_BODY = LengthBody(0)
+"""Of most requests: it is complete, and stays so."""
+
 
 class Exchange:
     """The state of one request-response cycle."""
@@ -31,7 +34,11 @@ class Exchange:
         self._channel = channel
         self._keep_alive_lines = keep_alive_lines
         self._max_drained_bytes = max_drained_bytes
-        self._body: Body = ChunkedBody() if head.is_chunked else LengthBody(head.content_length)
+        self._body: Body = _NO_BODY
+        if head.is_chunked:
+            self._body = ChunkedBody()
+        elif head.content_length:
+            self._body = LengthBody(head.content_length)
         self._is_body_told = False
         self._is_body_broken = False
         self._must_continue = head.expects_continue

@@ -32,8 +32,8 @@ class RequestMeter:
 
     def __enter__(self) -> None:
         self._active += 1
-        self._most_active.see(self._active)
-        self._fewest_free.see(max(0, self._threads - self._active))
+        if self._most_active.see(self._active):  # the fewest are free when the most are active
+            self._fewest_free.see(max(0, self._threads - self._active))
 
     def __exit__(
         self, type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

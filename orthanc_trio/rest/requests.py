@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from functools import lru_cache
 from operator import methodcaller
+from types import MappingProxyType
 from urllib.parse import parse_qsl
 
 import trio
@@ -20,6 +21,7 @@ _METHOD_HEADER = b"x-http-method-override"
 _METHOD_ARGUMENT = b"_method"
 _MOST_REMEMBERED = 256
 """Paths: who polls asks for the same again and again."""
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 _decode = methodcaller("decode", "latin-1")
 
@@ -47,7 +49,7 @@ class AsgiRequest:
         client = scope.get("client")
         self.client: str = client[0] if client else ""
         self.user = ""
-        self._query: dict[str, str] | None = None
+        self._query: Mapping[str, str] | None = None if scope["query_string"] else _NOTHING
         self._headers: dict[str, str] | None = None
         self._scope = scope
         self._receive = receive
@@ -55,7 +57,8 @@ class AsgiRequest:
         self._body_end: trio.Event | None = None
         self.is_body_read = False
         """Whether the last piece of the body was read."""
-        self.is_too_large = limits.total is not None and _announced_size(self.raw_headers) > limits.total
+        length, limit = self.raw_headers.get(b"content-length", b""), limits.total
+        self.is_too_large = limit is not None and length.isdigit() and int(length) > limit
         """Whether the announced length of the body is beyond the limit."""
 
     @property
@@ -155,11 +158,6 @@ def normalise_path(path: str) -> str:
         elif part != ".":
             kept.append(part)
     return "/" + "/".join(kept)
-
-
-def _announced_size(headers: Mapping[bytes, bytes]) -> int:
-    length = headers.get(b"content-length", b"")
-    return int(length) if length.isdigit() else 0
 
 
 def _effective_method(scope: Scope, headers: Mapping[bytes, bytes]) -> str:
