@@ -7,7 +7,7 @@ Rules:
 """
 
 from datetime import datetime
-from enum import Enum
+from enum import StrEnum
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -18,7 +18,7 @@ from ..model.job import JobFault, JobRecord, JobState
 from .progress import at_begin
 
 
-class Move(Enum):
+class Move(StrEnum):
     """What happens to a job, on request of a user or in the course of its run."""
 
     START = "start"

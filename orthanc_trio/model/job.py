@@ -29,10 +29,12 @@ class JobState(StrEnum):
     PAUSED = "Paused"
     RETRY = "Retry"
 
-    @property
-    def is_completed(self) -> bool:
-        """Whether the job has ended: it counts in the history and can be deleted."""
-        return self in (JobState.SUCCESS, JobState.FAILURE)
+    is_completed: bool
+    """Whether the job has ended: it counts in the history and can be deleted."""
+
+    def __init__(self, wire_name: str) -> None:
+        # Kept, not computed: it is asked at every change of every job.
+        self.is_completed = wire_name in ("Success", "Failure")
 
 
 class Order(Enum):
