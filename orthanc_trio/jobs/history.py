@@ -6,6 +6,7 @@ what a user may look for. Their successes do not count, since they are on their 
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from itertools import islice
 
 from ..model.job import JobRecord, JobState
 from .options import HistoryOptions
@@ -17,12 +18,8 @@ class _Shelf:
     def __init__(self, size: int, max_age_s: float) -> None:
         self.ended: dict[str, datetime] = {}
         """The ids with the times of their ends, the earliest first."""
-        self._size = size
+        self.size = size
         self._max_age = timedelta(seconds=max_age_s)
-
-    def surplus(self) -> Iterator[str]:
-        for job_id, _ in zip(self.ended, range(len(self.ended) - self._size), strict=False):
-            yield job_id
 
     def expired(self, now: datetime) -> Iterator[str]:
         for job_id, time in self.ended.items():
@@ -47,23 +44,33 @@ class History:
         succeeded = failed = _Shelf(size, max_age_s)
         if options.failed_size is not None or options.failed_max_age_s is not None:
             failed = _Shelf(size if options.failed_size is None else options.failed_size, failed_max_age_s)
-        self._kept = {JobState.SUCCESS: succeeded, JobState.FAILURE: failed}
-        self._fleeting = _Shelf(size, failed_max_age_s)
-        self._shelves = tuple(dict.fromkeys((succeeded, failed, self._fleeting)))
+        self._shelf_of = {
+            (JobState.SUCCESS, False): succeeded,
+            (JobState.FAILURE, False): failed,
+            (JobState.FAILURE, True): _Shelf(size, failed_max_age_s),
+        }
+        """By state, and whether the job deletes itself. A job that has not ended or is to vanish has none."""
+        self._shelves = tuple(dict.fromkeys(self._shelf_of.values()))
 
     def put(self, record: JobRecord) -> None:
-        """Note that a job has ended, as the last one."""
-        if not record.is_to_vanish:
-            self._shelf(record).ended[record.id] = record.changed
+        """Note that a job has ended, as the last one. Any other is passed over."""
+        shelf = self._shelf_of.get((record.state, record.auto_delete))
+        if shelf is not None:
+            shelf.ended[record.id] = record.changed
 
     def discard(self, record: JobRecord) -> None:
         """Take off a job that had ended. Safe to repeat."""
-        if record.state.is_completed:
-            self._shelf(record).ended.pop(record.id, None)
+        shelf = self._shelf_of.get((record.state, record.auto_delete))
+        if shelf is not None:
+            shelf.ended.pop(record.id, None)
 
     def surplus(self) -> list[str]:
         """Return the jobs beyond the limits of count; they stay until discarded."""
-        return [job_id for shelf in self._shelves for job_id in shelf.surplus()]
+        surplus: list[str] = []
+        for shelf in self._shelves:
+            if len(shelf.ended) > shelf.size:
+                surplus.extend(islice(shelf.ended, len(shelf.ended) - shelf.size))
+        return surplus
 
     def expired(self, now: datetime) -> list[str]:
         """Return the jobs that ended too long ago; they stay until discarded."""
@@ -73,6 +80,3 @@ class History:
         """Return the seconds until a job gets too old, perhaps one that ends meanwhile; None if never."""
         expiries = [shelf.next_expiry_s(now) for shelf in self._shelves]
         return min((expiry for expiry in expiries if expiry is not None), default=None)
-
-    def _shelf(self, record: JobRecord) -> _Shelf:
-        return self._fleeting if record.auto_delete else self._kept[record.state]

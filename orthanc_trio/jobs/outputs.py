@@ -10,7 +10,7 @@ import os
 import tempfile
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -106,17 +106,18 @@ class Outputs:
         too.
         """
         self._in_store.update(saved)
-        files = {output.file for output in record.outputs}
-        self.doom(self._begun.pop(record.id, set()).difference(files))
+        begun = self._begun.pop(record.id, None)
+        if begun is not None:
+            self.doom(begun.difference(output.file for output in record.outputs))
         self._put(record)
-        if self._kept.next_expiry() is not None:
+        if self._kept.has_expiry:
             self._has_finished.set()
         return self._evict()
 
     def expire(self, now: datetime) -> list[str]:
         """Doom the finished files that are too old, and return them."""
         expired = self._kept.take_expired(now)
-        self.doom(expired)
+        self._remove(expired)
         return expired
 
     async def wait_expiry(self, now: datetime) -> None:
@@ -130,21 +131,18 @@ class Outputs:
 
     def doom(self, files: Iterable[str]) -> None:
         """Remove files soon. Those that do not exist are passed over."""
+        files = tuple(files)
         for file in files:
             self._kept.discard(file)
-            self._close(file)
-            if file in self._in_store:
-                self._in_store.discard(file)
-                self.saved.drop_outputs((file,))
-            else:
-                self._doomed.append(file)
-        if self._doomed:
-            self._has_work.set()
+        self._remove(files)
 
     def doom_all(self, record: JobRecord) -> None:
         """Remove soon all that a job has left or begun."""
-        self.doom(output.file for output in record.outputs)
-        self.doom(self._begun.pop(record.id, ()))
+        if record.outputs:
+            self.doom(output.file for output in record.outputs)
+        begun = self._begun.pop(record.id, None)
+        if begun is not None:
+            self.doom(begun)
 
     async def discard_begun(self, job_id: str) -> None:
         """Return when the files that a job has begun are removed; it may then begin anew."""
@@ -245,8 +243,22 @@ class Outputs:
 
     def _evict(self) -> list[str]:
         evicted = self._kept.take_surplus()
-        self.doom(evicted)
+        if evicted:
+            self._remove(evicted)
         return evicted
+
+    def _remove(self, files: Collection[str]) -> None:
+        """Remove files soon, which are on the shelf no more."""
+        for file in self._opened.keys() & files:
+            self._close(file)
+        in_store = self._in_store.intersection(files)
+        if in_store:
+            self._in_store -= in_store
+            self.saved.drop_outputs(in_store)
+        elsewhere = set(files) - in_store
+        if elsewhere:
+            self._doomed += elsewhere
+            self._has_work.set()
 
     async def _in_thread(self, function: Callable[[], T]) -> T:
         return await trio.to_thread.run_sync(function, limiter=self._limiter)

@@ -29,6 +29,8 @@ class Shelf:
 
     def __init__(self, limits: OutputLimits) -> None:
         self._limits = limits
+        self.has_expiry = limits.age_s > 0
+        """Whether files get too old."""
         self._age = timedelta(seconds=limits.age_s)
         self._items: dict[str, _Item] = {}
         self._size = 0
@@ -38,7 +40,8 @@ class Shelf:
 
     def put(self, file: str, size: int, finished: datetime) -> None:
         """Keep a file of `size` bytes, of a job that ended at `finished`, as the one used last."""
-        self.discard(file)
+        if file in self._items:
+            self.discard(file)
         self._items[file] = _Item(size, finished)
         self._size += size
 
@@ -54,16 +57,17 @@ class Shelf:
 
     def take_surplus(self) -> list[str]:
         """Take off the files beyond the limits of number and bytes, and return them."""
-        surplus = []
-        while self._is_too_many() or self._is_too_large():
-            file = next(iter(self._items))
+        surplus: list[str] = []
+        items, limits = self._items, self._limits
+        while len(items) > limits.files or (0 < limits.bytes < self._size and len(items) > 1):
+            file = next(iter(items))
             self.discard(file)
             surplus.append(file)
         return surplus
 
     def take_expired(self, now: datetime) -> list[str]:
         """Take off the files that are too old, and return them."""
-        if not self._limits.age_s:
+        if not self.has_expiry:
             return []
         born_before = now - self._age
         expired = [file for file, item in self._items.items() if item.finished <= born_before]
@@ -73,12 +77,6 @@ class Shelf:
 
     def next_expiry(self) -> datetime | None:
         """Return when the first file gets too old; None if none ever does."""
-        if not self._limits.age_s or not self._items:
+        if not self.has_expiry or not self._items:
             return None
         return min(item.finished for item in self._items.values()) + self._age
-
-    def _is_too_many(self) -> bool:
-        return len(self._items) > self._limits.files
-
-    def _is_too_large(self) -> bool:
-        return 0 < self._limits.bytes < self._size and len(self._items) > 1
