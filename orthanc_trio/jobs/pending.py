@@ -6,7 +6,6 @@ Rules:
 3. A decision costs O(log n) for each type. The types are few; destinations and jobs may be many.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Set
 from heapq import heapify, heappop, heappush
 
@@ -41,24 +40,21 @@ class _Gate:
 
     def __init__(self, limits: Mapping[str, int]) -> None:
         self._limits = limits
-        self._running: Counter[str] = Counter()
+        self._default = limits.get("*")
+        self._running: dict[str, int] = {}
         self.held: frozenset[str] = frozenset()
 
-    def is_open(self, name: str | None) -> bool:
-        if name is None:
-            return True
-        limit = self._limits.get(name, self._limits.get("*"))
-        return name not in self.held and (limit is None or self._running[name] < limit)
+    def is_open(self, name: str) -> bool:
+        limit = self._limits.get(name, self._default)
+        return name not in self.held and (limit is None or self._running.get(name, 0) < limit)
 
-    def enter(self, name: str | None) -> None:
-        if name is not None:
-            self._running[name] += 1
+    def enter(self, name: str) -> None:
+        self._running[name] = self._running.get(name, 0) + 1
 
-    def leave(self, name: str | None) -> None:
-        if name is not None:
-            self._running[name] -= 1
-            if not self._running[name]:
-                del self._running[name]
+    def leave(self, name: str) -> None:
+        others = self._running.pop(name) - 1
+        if others:
+            self._running[name] = others
 
 
 class PendingQueue:
@@ -71,20 +67,21 @@ class PendingQueue:
         self._lanes: dict[tuple[str, str | None], _Lane] = {}
         self._offers: dict[str, list[tuple[Rank, _Lane]]] = {}
         """By type the lanes with their best jobs, but for those that are parked."""
-        self._parked: dict[str | None, set[_Lane]] = {}
+        self._parked: dict[str, set[_Lane]] = {}
         """By destination the lanes that were found closed by it."""
-        self._waiting: set[str] = set()
+        self.waiting: set[str] = set()
+        """The ids of the jobs that wait; for others to look at."""
         self._left: set[str] = set()
         """Those that wait no longer and still have an entry in a lane."""
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self.waiting)
 
     def add(self, record: JobRecord) -> None:
         """Let a job wait. Safe to repeat."""
-        if record.id in self._waiting:
+        if record.id in self.waiting:
             return
-        self._waiting.add(record.id)
+        self.waiting.add(record.id)
         key = (record.kind, record.destination)
         lane = self._lanes.get(key)
         if lane is None:
@@ -97,10 +94,10 @@ class PendingQueue:
 
     def discard(self, job_id: str) -> None:
         """Take a job out, if it waits."""
-        if job_id in self._waiting:
-            self._waiting.remove(job_id)
+        if job_id in self.waiting:
+            self.waiting.remove(job_id)
             self._left.add(job_id)
-            if len(self._left) > _MIN_ENTRIES_TO_COMPACT + len(self._waiting):
+            if len(self._left) > _MIN_ENTRIES_TO_COMPACT + len(self.waiting):
                 self._compact()
 
     def pop(self, types: Set[str] | None = None) -> str | None:
@@ -115,25 +112,29 @@ class PendingQueue:
             return None
         rank, lane = best
         heappop(lane.entries)
-        self._waiting.remove(rank[2])
+        self.waiting.remove(rank[2])
         self._withdraw(lane)
         self._offer(lane)
         return rank[2]
 
     def is_open(self, record: JobRecord) -> bool:
         """Whether a job may run beside those that run."""
-        return self._types.is_open(record.kind) and self._destinations.is_open(record.destination)
+        destination = record.destination
+        has_way = destination is None or self._destinations.is_open(destination)
+        return has_way and self._types.is_open(record.kind)
 
     def enter(self, record: JobRecord) -> None:
         """Note that a job runs."""
         self._types.enter(record.kind)
-        self._destinations.enter(record.destination)
+        if record.destination is not None:
+            self._destinations.enter(record.destination)
 
     def leave(self, record: JobRecord) -> None:
         """Note that a job does not run any more."""
         self._types.leave(record.kind)
-        self._destinations.leave(record.destination)
-        self._unpark(record.destination)
+        if record.destination is not None:
+            self._destinations.leave(record.destination)
+            self._unpark(record.destination)
 
     def hold(self, holds: Holds) -> None:
         """Keep the jobs of these types and destinations from running, and no others."""
@@ -150,7 +151,7 @@ class PendingQueue:
             if rank != self._best_of(lane):
                 self._withdraw(lane)
                 self._offer(lane)
-            elif not self._destinations.is_open(lane.destination):
+            elif lane.destination is not None and not self._destinations.is_open(lane.destination):
                 self._withdraw(lane)
                 self._parked.setdefault(lane.destination, set()).add(lane)
             else:
@@ -173,18 +174,19 @@ class PendingQueue:
 
     def _is_news(self, lane: _Lane, best: Rank) -> bool:
         is_better = not lane.offers or best < lane.offers[-1]
-        return is_better and lane not in self._parked.get(lane.destination, ())
+        is_parked = lane.destination is not None and lane in self._parked.get(lane.destination, ())
+        return is_better and not is_parked
 
     def _best_of(self, lane: _Lane) -> Rank | None:
         while lane.entries:
             best = lane.entries[0]
-            if best[2] in self._waiting:
+            if best[2] in self.waiting:
                 return best
             heappop(lane.entries)
             self._left.discard(best[2])
         return None
 
-    def _unpark(self, destination: str | None) -> None:
+    def _unpark(self, destination: str) -> None:
         if destination in self._parked and self._destinations.is_open(destination):
             for lane in self._parked.pop(destination):
                 self._offer(lane)
@@ -194,7 +196,7 @@ class PendingQueue:
         self._lanes, self._offers, self._parked = {}, {}, {}
         self._left = set()
         for lane in lanes:
-            lane.entries = [entry for entry in lane.entries if entry[2] in self._waiting]
+            lane.entries = [entry for entry in lane.entries if entry[2] in self.waiting]
             lane.offers = []
             heapify(lane.entries)
             if lane.entries:

@@ -27,6 +27,8 @@ class JobsRegistry:
         self.holds = Holds()
         self._records: dict[str, JobRecord] = {}
         self._queue = PendingQueue(limits)
+        self.waiting: Set[str] = self._queue.waiting
+        """The ids of the jobs that wait for a slot."""
         self._keys: dict[str, str] = {}
         """Unique keys, and the ids of their jobs."""
         self._counts = dict.fromkeys(JobState, 0)
@@ -129,7 +131,7 @@ class JobsRegistry:
 
     def trim(self) -> list[JobRecord]:
         """Forget the jobs beyond the limits of the history, earliest end first, and return them."""
-        return [self.remove(job_id) for job_id in self.history.surplus()]
+        return list(map(self.remove, self.history.surplus()))
 
     def expire(self, now: datetime) -> list[JobRecord]:
         """Forget the jobs that ended too long ago, and return them."""
@@ -167,15 +169,17 @@ class JobsRegistry:
         else:
             self._leave(old)
         self._counts[record.state] += 1
-        if record.state is not JobState.PENDING:
-            self._queue.discard(record.id)
         if record.state is JobState.RUNNING:
             self._queue.enter(record)
-        if record.state.is_completed:
+        elif record.state.is_completed:
             self.history.put(record)
 
     def _leave(self, record: JobRecord) -> None:
+        """Undo what was noted when a job was placed in its state."""
         self._counts[record.state] -= 1
-        self.history.discard(record)
-        if record.state is JobState.RUNNING:
+        if record.state is JobState.PENDING:
+            self._queue.discard(record.id)
+        elif record.state is JobState.RUNNING:
             self._queue.leave(record)
+        elif record.state.is_completed:
+            self.history.discard(record)
