@@ -1,6 +1,7 @@
 """The one way events go from those who act to those who watch.
 
-`publish` is synchronous and never waits. A subscriber owns a mailbox; what it does not read in time is
+`publish` is synchronous and never waits. A subscriber says of which types of events it is told, so that the
+frequent ones cost only those whom they concern. It owns a mailbox; what it does not read in time is
 conflated there, never queued without bound.
 """
 
@@ -10,30 +11,39 @@ from typing import Generic, TypeVar
 
 import trio
 
-from .model.event import Event
+from .model.event import EVENT_TYPES, Event
 
 MessageT = TypeVar("MessageT")
 
+_Subscriber = Callable[[Event], None]
+
 
 class EventBus:
-    """Tells every subscriber of every event, in the order of publication, within `publish`."""
+    """Tells every subscriber of every event that it hears, in the order of publication, within `publish`."""
 
     def __init__(self) -> None:
-        self._subscribers: list[Callable[[Event], None]] = []
+        self._subscribers: dict[type[Event], tuple[_Subscriber, ...]] = dict.fromkeys(EVENT_TYPES, ())
 
     def publish(self, event: Event) -> None:
-        """Hand `event` to all subscribers. A subscriber must not wait and must not raise."""
-        for subscriber in tuple(self._subscribers):
+        """Hand `event` to all who hear its type. A subscriber must not wait and must not raise."""
+        for subscriber in self._subscribers[type(event)]:
             subscriber(event)
 
     @contextmanager
-    def subscribed(self, subscriber: Callable[[Event], None]) -> Iterator[None]:
-        """Call `subscriber` with each event while the context is open."""
-        self._subscribers.append(subscriber)
+    def subscribed(
+        self, subscriber: _Subscriber, types: tuple[type[Event], ...] = EVENT_TYPES
+    ) -> Iterator[None]:
+        """Call `subscriber` with each event of these types and those below them while the context is open."""
+        heard = [type for type in EVENT_TYPES if issubclass(type, types)]
+        for type in heard:
+            self._subscribers[type] = (*self._subscribers[type], subscriber)
         try:
             yield
         finally:
-            self._subscribers.remove(subscriber)
+            for type in heard:
+                others = list(self._subscribers[type])
+                others.remove(subscriber)
+                self._subscribers[type] = tuple(others)
 
 
 class Mailbox(Generic[MessageT]):

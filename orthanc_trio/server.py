@@ -193,6 +193,9 @@ async def _load_explorer(settings: Settings) -> Explorer | None:
 
 
 class _Listener(Protocol):
+    @property
+    def hears(self) -> tuple[type[Event], ...]: ...
+
     def notice(self, event: Event) -> None: ...
 
 
@@ -200,7 +203,7 @@ class _Listener(Protocol):
 def _all_told(bus: EventBus, *listeners: _Listener) -> Iterator[None]:
     with ExitStack() as stack:
         for listener in listeners:
-            stack.enter_context(bus.subscribed(listener.notice))
+            stack.enter_context(bus.subscribed(listener.notice, listener.hears))
         yield
 
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from ..extent import Chunk
 from ..model.errors import DatabaseUnavailable, InexistentItem
-from ..model.event import Event, JobEvent, JobForgotten
+from ..model.event import Event, JobEnded, JobEvent, JobForgotten
 from ..model.job import JobRecord, JobState
 from .journal import Journal
 from .outputs import Outputs, job_of
@@ -120,7 +120,7 @@ class Ledger:
         if sink is not None:
             self._sinks[submission.record.id] = sink
         if submission.is_done:
-            self.registry.put(submission.pending)
+            # What it passed is told, and not kept: nobody can look in between.
             self._publish(JobEvent(submission.pending))
             self._publish(JobEvent(moved(submission.pending, Move.START, submission.pending.created)))
         self.settle(submission.record, submission.outputs)
@@ -131,6 +131,8 @@ class Ledger:
 
         Not saved: after a crash a job that was running is as one that was pending.
         """
+        if not self.registry.waiting:
+            return None
         record = self.registry.start_best(self.now(), types)
         if record is not None:
             self._publish(JobEvent(record))
@@ -147,9 +149,11 @@ class Ledger:
         self.registry.put(record)
         if record.state is JobState.PENDING:
             self.registry.enqueue(record)
-        self._publish(JobEvent(record))
         if record.state.is_completed:
+            self._publish(JobEnded(record))
             self._complete(record, saved_outputs)
+        else:
+            self._publish(JobEvent(record))
 
     def forget(self, record: JobRecord) -> None:
         """Remove what a job leaves besides its record, which left the registry, and tell of it."""
@@ -160,7 +164,7 @@ class Ledger:
     def dismiss(self, record: JobRecord) -> None:
         """Tell of the end of a job, and forget it at once."""
         self.registry.remove(record.id)
-        self._publish(JobEvent(record))
+        self._publish(JobEnded(record))
         self._tell_waiters(record.id, record)
         self.forget(record)
 
@@ -247,7 +251,8 @@ class Ledger:
             self.outputs.doom_all(record)
         self._trim()
         known = self.registry.find(record.id)
-        self._tell_waiters(record.id, known)
+        if record.id in self._waiters:
+            self._tell_waiters(record.id, known)
         if known is not None and record.is_to_vanish:
             self.forget(self.registry.remove(record.id))
 
@@ -266,8 +271,8 @@ class Ledger:
         """
         for file in files:
             record = self.registry.get(job_of(file))
-            outputs = tuple(output for output in record.outputs if output.file != file)
-            record = replace(record, outputs=outputs)
+            outputs = [output for output in record.outputs if output.file != file]
+            record = replace(record, outputs=tuple(outputs))
             self.registry.put(record)
             self._publish(JobEvent(record))
 

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from enum import IntEnum
+from typing import Final, get_args
 
 from msgspec import Struct
 
@@ -70,10 +71,19 @@ class JobEvent(Struct, frozen=True):
     record: JobRecord
 
 
+class JobEnded(JobEvent, frozen=True):
+    """A job has ended: told once, while what comes after it, such as the loss of an output, is a `JobEvent`.
+
+    A job that was resubmitted ends again.
+    """
+
+
 class JobForgotten(Struct, frozen=True):
     """A job left the registry: deleted, or pushed out of the history."""
 
     id: str
 
 
-Event = ChangeEvent | ResourceDeleted | ResourcesTouched | JobEvent | JobForgotten
+Event = ChangeEvent | ResourceDeleted | ResourcesTouched | JobEvent | JobEnded | JobForgotten
+
+EVENT_TYPES: Final[tuple[type[Event], ...]] = get_args(Event)

@@ -9,7 +9,7 @@ history, so they are queued, but never more than a bound: then a subscriber is t
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import trio
@@ -94,7 +94,12 @@ class Subscription:
 
 
 class Feed:
-    """Turns events into messages for the subscriptions. Subscribe `notice` to the bus; `run` must run."""
+    """Turns events into messages for the subscriptions.
+
+    Subscribe `notice` to the bus, for the events that it `hears`; `run` must run.
+    """
+
+    hears: Final = (ChangeEvent, JobEvent, JobForgotten)
 
     def __init__(self, jobs: JobsEngine, views: JobViews, now: Callable[[], datetime]) -> None:
         self._jobs = jobs

@@ -6,10 +6,10 @@ Source: `GET /jobs/statistics`.
 from collections import Counter, deque
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from ..jobs.engine import JobsEngine
-from ..model.event import Event, JobEvent, JobForgotten
+from ..model.event import Event, JobEnded
 from ..model.job import JobState
 from .job_filter import slices_of
 from .pace import Pace
@@ -23,13 +23,13 @@ _Sort = tuple[str, str | None, JobState]
 class JobMeter:
     """Counts the ends of jobs in the last minute, also of those that the history keeps no longer.
 
-    Subscribe `notice` to the bus.
+    Subscribe `notice` to the bus, for the events that it `hears`.
     """
+
+    hears: Final = (JobEnded,)
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now
-        self._open: set[str] = set()
-        """Jobs that were seen before their end: of an ended one there may be news too."""
         self._seconds: deque[tuple[datetime, Counter[JobState]]] = deque()
         """The ends of each second that had any."""
         self.ended = Counter[JobState]()
@@ -37,18 +37,9 @@ class JobMeter:
 
     def notice(self, event: Event) -> None:
         """Take note of the end of a job."""
-        match event:
-            case JobEvent(record) if not record.state.is_completed:
-                self._open.add(record.id)
-            case JobEvent(record) if record.id in self._open:
-                self._open.discard(record.id)
-                self._count(record.state)
-            case JobForgotten(id=id):
-                self._open.discard(id)
-            case _:
-                pass
-
-    def _count(self, state: JobState) -> None:
+        if not isinstance(event, JobEnded):
+            return
+        state = event.record.state
         second = self._now().replace(microsecond=0)
         if not self._seconds or self._seconds[-1][0] != second:
             self._drop_old()

@@ -7,6 +7,7 @@ until an event says that they are no longer true.
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from functools import partial
+from typing import Final
 
 from ..index.index import Index
 from ..index.transaction import ChangesPage
@@ -35,7 +36,12 @@ class Description:
 
 
 class Library:
-    """Answers what is stored. Safe to call at any time; never changes anything."""
+    """Answers what is stored. Safe to call at any time; never changes anything.
+
+    Subscribe `notice` to the bus, for the events that it `hears`.
+    """
+
+    hears: Final = (ChangeEvent, ResourceDeleted, ResourcesTouched)
 
     def __init__(self, index: Index, storage: Storage, is_stable: Callable[[str], bool]) -> None:
         self._index = index
@@ -46,7 +52,7 @@ class Library:
         self._generation = 0
 
     def notice(self, event: Event) -> None:
-        """Forget what `event` makes untrue. Subscribe this to the bus."""
+        """Forget what `event` makes untrue."""
         match event:
             case ChangeEvent(change):
                 self._forget((change.id,))

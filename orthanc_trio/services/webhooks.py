@@ -36,7 +36,10 @@ _logger = logging.getLogger(__name__)
 
 
 class Webhooks:
-    """Tells the receivers. `load` first, then `notice` is subscribed to the bus, then `run` must run."""
+    """Tells the receivers.
+
+    `load` first, then `notice` is subscribed to the bus for the events that it `hears`, then `run` must run.
+    """
 
     def __init__(self, hooks: Hooks, jobs: JobsEngine, index: Index, *, now: Callable[[], datetime]) -> None:
         self._hooks = hooks
@@ -65,10 +68,13 @@ class Webhooks:
                 self._take_over(record)
         self._news.set()
 
+    @property
+    def hears(self) -> tuple[type[Event], ...]:
+        """The types of events to be told of: none without receivers."""
+        return (ChangeEvent, JobEvent, JobForgotten) if self._receivers else ()
+
     def notice(self, event: Event) -> None:
-        """Look at an event. Never waits, and costs next to nothing without receivers."""
-        if not self._receivers:
-            return
+        """Look at an event. Never waits."""
         match event:
             case ChangeEvent(change):
                 if change.type in self._change_types:

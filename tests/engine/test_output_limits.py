@@ -8,6 +8,7 @@ from trio.testing import MockClock
 
 from orthanc_trio.jobs.attempt import AnyOutcome
 from orthanc_trio.jobs.outputs import Outputs
+from orthanc_trio.model.event import JobEnded, JobEvent
 from orthanc_trio.model.job import Done, JobOutput, JobRecord, JobState
 from tests.support.jobs import Context, CountArgs, CountKind, Rig, names, running_engine
 
@@ -53,6 +54,15 @@ async def test_as_many_are_kept_as_fit_and_one_at_least(tmp_path: Path, max_byte
         await rig.engine.stop(0)
         assert names(tmp_path) == {job.outputs[0].file for job in jobs[-count:]}
     await check_a_restart_changes_nothing(rig, outputs, jobs)
+
+
+async def test_an_end_is_told_once_though_the_output_goes_later(tmp_path: Path) -> None:
+    outputs = Outputs(tmp_path, max_files=1)
+    async with running_engine(CountKind(leave_ten_bytes), outputs=outputs) as rig:
+        jobs = [await ended_job(rig) for _ in range(3)]
+        told = [event.record.outputs for event in rig.events if isinstance(event, JobEvent)]
+        assert told.count(()) > len(jobs)  # with those whose outputs have made place
+        assert [event.record for event in rig.events if isinstance(event, JobEnded)] == jobs
 
 
 async def test_an_output_is_removed_at_its_time(tmp_path: Path, autojump_clock: MockClock) -> None:

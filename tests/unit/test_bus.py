@@ -1,8 +1,11 @@
+from contextlib import ExitStack
+
 import trio
 import trio.testing
 
 from orthanc_trio.bus import EventBus, Mailbox
-from orthanc_trio.model.event import Event, JobForgotten
+from orthanc_trio.model.event import Event, JobEnded, JobEvent, JobForgotten, ResourcesTouched
+from tests.support.jobs import make_record
 
 
 def test_every_subscriber_hears_events_in_order() -> None:
@@ -19,6 +22,31 @@ def test_a_subscriber_that_left_hears_nothing() -> None:
         pass
     bus.publish(JobForgotten("a"))
     assert heard == []
+
+
+def test_a_subscriber_hears_the_types_it_names_and_those_below_them() -> None:
+    bus, jobs, ends, none = EventBus(), list[Event](), list[Event](), list[Event]()
+    moved, ended = JobEvent(make_record(id="a")), JobEnded(make_record(id="a"))
+    with (
+        bus.subscribed(jobs.append, (JobEvent, JobForgotten)),
+        bus.subscribed(ends.append, (JobEnded,)),
+        bus.subscribed(none.append, ()),
+    ):
+        for event in (moved, ResourcesTouched(("b",)), ended, JobForgotten("a")):
+            bus.publish(event)
+    assert jobs == [moved, ended, JobForgotten("a")]
+    assert ends == [ended]
+    assert none == []
+
+
+def test_a_subscriber_may_leave_while_an_event_is_told() -> None:
+    bus, heard = EventBus(), list[Event]()
+    with ExitStack() as stack, bus.subscribed(heard.append):
+        stack.enter_context(bus.subscribed(lambda _: stack.close()))
+        stack.enter_context(bus.subscribed(heard.append))
+        bus.publish(JobForgotten("a"))
+        bus.publish(JobForgotten("b"))
+    assert heard == [JobForgotten("a"), JobForgotten("a"), JobForgotten("b")]
 
 
 async def test_a_mailbox_keeps_the_newest_message_of_each_key() -> None:

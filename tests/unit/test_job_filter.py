@@ -15,7 +15,7 @@ from orthanc_trio.jobs.engine import JobsEngine
 from orthanc_trio.jobs.options import HistoryOptions
 from orthanc_trio.jobs.registry import JobsRegistry
 from orthanc_trio.model.errors import ParameterOutOfRange
-from orthanc_trio.model.event import JobEvent, JobForgotten
+from orthanc_trio.model.event import JobEnded, JobEvent, JobForgotten
 from orthanc_trio.model.job import JobRecord, JobState
 from orthanc_trio.rest.job_query import (
     encode_cursor,
@@ -197,7 +197,7 @@ def test_the_ends_of_the_last_minute_are_counted_once_each() -> None:
         job: dict[str, Any] = {"id": str(number)}
         meter.notice(JobEvent(make_record(**job)))
         ended = make_record(state=JobState.FAILURE if number == 2 else JobState.SUCCESS, **job)
-        meter.notice(JobEvent(ended))
+        meter.notice(JobEnded(ended))
         meter.notice(JobEvent(ended))  # as when its output is removed
         clock.time += timedelta(seconds=20)
     assert meter.last_minute() == {JobState.SUCCESS: 2, JobState.FAILURE: 1}
