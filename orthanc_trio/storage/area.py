@@ -106,6 +106,13 @@ class StorageArea(Protocol):
         """Return the blob of a key, settled or not. `size` is what the index says. Reads nothing yet."""
         ...
 
+    def read_near(self, key: str, size: int) -> bytes | None:
+        """Return a small file of `size` bytes, settled or not, if it is in memory: no disk is waited for.
+
+        None if it is not, if that cannot be told here, or if there is no such file: `open` tells which.
+        """
+        ...
+
     def delete(self, key: str) -> None:
         """Remove a file, settled or not. A key that does not exist is passed over."""
         ...

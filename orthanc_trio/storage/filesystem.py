@@ -28,6 +28,8 @@ _CREATE = os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _MODE = 0o600  # patients' data: for this server alone
 _SUFFIX = ".part"
 _PIECE = 1 << 20
+_NOWAIT: int | None = getattr(os, "RWF_NOWAIT", None)  # of Linux
+_NO_SUCH_READ = {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}
 _ROOM = 4 << 20
 """No file takes these last bytes of a disk, which the index may need to delete what is there."""
 
@@ -45,6 +47,7 @@ class FileSystemArea:
         self._folder = os.fspath(folder)
         self._incoming = os.path.join(self._folder, "incoming")
         self._is_synchronous = is_synchronous
+        self._tells_what_is_near = _NOWAIT is not None
         with _write_errors():
             _make_folders(self._folder, self._incoming)
             self._incoming_fd = os.open(self._incoming, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -123,6 +126,43 @@ class FileSystemArea:
         """Return the blob of a key. Reads nothing yet."""
         return FileBlob(self, check_key(key), size)
 
+    def open_file(self, key: str) -> int:
+        """Return a descriptor for reading a file, settled or not. Raises InexistentFile, InternalError."""
+        settled, incoming = f"{self._folder}/{check_key(key)[:2]}/{key}", f"{self._incoming}/{key}"
+        # The move may happen between the first look and the second.
+        for path in (settled, incoming, settled):
+            try:
+                return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                continue
+            except OSError as exc:
+                raise _read_error(exc) from exc
+        raise InexistentFile
+
+    def read_near(self, key: str, size: int) -> bytes | None:
+        """Return a file of `size` bytes if all of them are in the page cache."""
+        if not self._tells_what_is_near:
+            return None
+        try:
+            descriptor = self.open_file(key)
+        except (InexistentFile, InternalError):
+            return None
+        try:
+            return self._read_near(descriptor, size)
+        finally:
+            os.close(descriptor)
+
+    def _read_near(self, descriptor: int, size: int) -> bytes | None:
+        assert _NOWAIT is not None
+        room = bytearray(size + 1)  # a longer file is not the one that was meant
+        try:
+            count = os.preadv(descriptor, [room], 0, _NOWAIT)
+        except OSError as exc:
+            if exc.errno in _NO_SUCH_READ:
+                self._tells_what_is_near = False  # nor will the next file of this file system
+            return None
+        return bytes(memoryview(room)[:size]) if count == size else None
+
     def delete(self, key: str) -> None:
         """Remove a file, settled or not."""
         # In the direction of the move, so that a file which is being settled is not missed.
@@ -165,7 +205,7 @@ class FileBlob:
 
     def read(self, offset: int = 0, size: int | None = None) -> bytes:
         """Return up to `size` bytes from `offset`. Raises InexistentFile."""
-        fd = self._open()
+        fd = self._area.open_file(self._key)
         try:
             with _read_errors():
                 wanted = max(0, os.fstat(fd).st_size - offset)
@@ -175,15 +215,7 @@ class FileBlob:
 
     def descriptor(self) -> tuple[int, int]:
         """Open the file: (file descriptor, 0); the caller closes it. Raises InexistentFile."""
-        return self._open(), 0
-
-    def _open(self) -> int:
-        settled, incoming = self._area.settled_path(self._key), self._area.incoming_path(self._key)
-        # The move may happen between the first look and the second.
-        for path in (settled, incoming, settled):
-            with _read_errors(), suppress(FileNotFoundError):
-                return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        raise InexistentFile
+        return self._area.open_file(self._key), 0
 
 
 class FileReceiver:
@@ -317,9 +349,13 @@ def _write_errors() -> Iterator[None]:
         raise _write_error(exc) from exc
 
 
+def _read_error(exc: OSError) -> InternalError:
+    return InternalError(f"Error while accessing the filesystem: {exc.strerror}")
+
+
 @contextmanager
 def _read_errors() -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        raise InternalError(f"Error while accessing the filesystem: {exc.strerror}") from exc
+        raise _read_error(exc) from exc

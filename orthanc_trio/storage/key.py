@@ -18,6 +18,6 @@ def is_key(text: str) -> bool:
 
 def check_key(text: str) -> str:
     """Return `text` if it is a key. Raises ValueError: a caller that makes up keys is a bug."""
-    if not is_key(text):
+    if _KEY.fullmatch(text) is None:
         raise ValueError("Not a key of the storage area")
     return text

@@ -45,6 +45,11 @@ class MemoryArea:
         """Return the blob of a key."""
         return MemoryBlob(self, check_key(key), size)
 
+    def read_near(self, key: str, size: int) -> bytes | None:
+        """Return a file of `size` bytes."""
+        data = self._files.get(check_key(key))
+        return None if data is None or len(data) != size else data
+
     def delete(self, key: str) -> None:
         """Remove a file, settled or not."""
         self._unsettled.pop(check_key(key), None)

@@ -50,6 +50,15 @@ class MeteredArea:
         """Return the blob of a key."""
         return _MeteredBlob(self._area.open(key, size), self)
 
+    def read_near(self, key: str, size: int) -> bytes | None:
+        """Return a file that is in memory."""
+        started_s = perf_counter()
+        data = self._area.read_near(key, size)
+        if data is not None:
+            self.read_ms.see_since(started_s)
+            self.read_bytes.add(size)
+        return data
+
     def delete(self, key: str) -> None:
         """Remove a file."""
         started_s = perf_counter()

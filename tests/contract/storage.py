@@ -111,6 +111,23 @@ class StorageContract:
             area.open(key, 0)
         with pytest.raises(ValueError, match="key"):
             area.delete(key)
+        with pytest.raises(ValueError, match="key"):
+            area.read_near(key, 0)
+
+    @pytest.mark.parametrize("is_settled", [False, True])
+    @pytest.mark.parametrize("size", [0, 1, 4096, 10_000])
+    def test_what_is_read_near_is_the_file_or_nothing(
+        self, area: StorageArea, size: int, is_settled: bool
+    ) -> None:
+        key, data = new_key(), bytes(range(256)) * (size // 256 + 1)
+        area.create(key, data[:size])
+        if is_settled:
+            area.settle([key])
+        assert area.read_near(key, size) in (data[:size], None)
+        assert area.read_near(key, size + 1) is None
+        assert not size or area.read_near(key, size - 1) is None
+        area.delete(key)
+        assert area.read_near(key, size) is None
 
     def test_a_received_file_appears_with_its_commit(self, area: StorageArea) -> None:
         key = new_key()

@@ -46,3 +46,11 @@ async def test_an_opened_storage_runs_functions_of_its_area(kind: StorageBackend
         assert await storage.run_long(lambda area: area.open(key, 4).size) == 4
     with pytest.raises(InternalError, match="closed"):
         await storage.run(lambda area: area.delete(key))
+
+
+def test_what_is_read_near_is_counted_if_it_is_there() -> None:
+    metrics = Metrics()
+    area, key = MeteredArea(MemoryArea(), metrics), new_key()
+    area.create(key, b"data")
+    assert (area.read_near(key, 4), area.read_near(key, 5)) == (b"data", None)
+    assert metrics.counter("orthanc_storage_read_bytes").value == 4

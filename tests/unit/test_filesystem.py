@@ -3,6 +3,7 @@
 import errno
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,69 @@ def test_a_restart_keeps_files_and_removes_what_was_being_received(folder: Path)
     assert files(folder) == {f"{settled[:2]}/{settled}", f"incoming/{unsettled}", "incoming/note.part"}
     assert area.unsettled() == [unsettled]
     area.close()
+
+
+@pytest.fixture
+def cached_key(folder: Path) -> Iterator[tuple[FileSystemArea, str]]:
+    area, key = open_area(folder), new_key()
+    area.create(key, b"data")
+    area.open(key, 4).read()
+    yield area, key
+    area.close()
+
+
+def test_a_file_that_was_just_read_is_near(
+    folder: Path, cached_key: tuple[FileSystemArea, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    area, key = cached_key
+    calls: list[tuple[int, int]] = []
+
+    def preadv(descriptor: int, buffers: list[bytearray], offset: int, flags: int = 0) -> int:
+        calls.append((offset, flags))
+        return os.readv(descriptor, buffers)  # on any file system
+
+    monkeypatch.setattr("orthanc_trio.storage.filesystem._NOWAIT", 8)
+    monkeypatch.setattr(os, "preadv", preadv)
+    assert area.read_near(key, 4) == b"data"
+    area.settle([key])
+    assert area.read_near(key, 4) == b"data"
+    assert calls == [(0, 8), (0, 8)]
+    assert os.listdir(folder / "incoming") == []
+
+
+@pytest.mark.parametrize(
+    ("error", "is_asked_again"),
+    [(errno.EAGAIN, True), (errno.EIO, True), (errno.EOPNOTSUPP, False), (errno.EINVAL, False)],
+)
+def test_what_the_system_cannot_tell_is_not_near(
+    cached_key: tuple[FileSystemArea, str],
+    monkeypatch: pytest.MonkeyPatch,
+    error: int,
+    is_asked_again: bool,
+) -> None:
+    area, key = cached_key
+    calls: list[int] = []
+
+    def preadv(descriptor: int, *_: object) -> int:
+        calls.append(descriptor)
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr("orthanc_trio.storage.filesystem._NOWAIT", 8)
+    monkeypatch.setattr(os, "preadv", preadv)
+    assert [area.read_near(key, 4), area.read_near(key, 4)] == [None, None]
+    assert len(calls) == 1 + is_asked_again
+    for descriptor in calls:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)
+
+
+def test_nothing_is_near_if_only_a_part_of_it_is(
+    cached_key: tuple[FileSystemArea, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    area, key = cached_key
+    monkeypatch.setattr("orthanc_trio.storage.filesystem._NOWAIT", 8)
+    monkeypatch.setattr(os, "preadv", lambda *_: 3)
+    assert area.read_near(key, 4) is None
 
 
 def test_a_second_server_cannot_use_the_folder(folder: Path) -> None:
