@@ -8,6 +8,7 @@ already, all is known beforehand.
 Source: PKWARE APPNOTE 6.3.10; RFC 1951.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from struct import Struct as Layout
 
@@ -36,6 +37,10 @@ _LOCATOR_64 = Layout("<4sLQL")
 _DESCRIPTOR = Layout("<4s3L")
 _DESCRIPTOR_64 = Layout("<4sLQQ")
 _BLOCK = Layout("<?2H")
+# The two headers of a small member have a run of fields in common.
+_LOCAL_START, _CENTRAL_START = b"PK\x03\x04", b"PK\x01\x02\0\0"
+_COMMON = Layout("<5H3L2H")
+_CENTRAL_END = Layout("<3H2L")
 
 
 class Entry(Struct, frozen=True, kw_only=True):
@@ -78,6 +83,12 @@ def pack(name: str, data: Buffer, time: int, *, is_compressed: bool = False) -> 
 
     Releases the GIL for the most part. Raises ValueError if the name exceeds 65,535 bytes.
     """
+    entry, payload = compress(name, data, time, is_compressed=is_compressed)
+    return Packed(entry, _local_header(entry), payload)
+
+
+def compress(name: str, data: Buffer, time: int, *, is_compressed: bool = False) -> tuple[Entry, bytes]:
+    """Do as `pack`, but for the header."""
     payload, method = b"", _STORED
     if data and not is_compressed:
         deflated = isal_zlib.compress(data, _LEVEL, -isal_zlib.MAX_WBITS)
@@ -95,7 +106,7 @@ def pack(name: str, data: Buffer, time: int, *, is_compressed: bool = False) -> 
         size=len(data),
         compressed_size=len(payload),
     )
-    return Packed(entry, _local_header(entry), payload)
+    return entry, payload
 
 
 def open_deflated(name: str, time: int, *, crc: int, size: int, compressed_size: int) -> tuple[Entry, bytes]:
@@ -103,8 +114,14 @@ def open_deflated(name: str, time: int, *, crc: int, size: int, compressed_size:
 
     The stream follows, and nothing behind it. Raises ValueError if the name exceeds 65,535 bytes.
     """
+    entry = deflated_entry(name, time, crc=crc, size=size, compressed_size=compressed_size)
+    return entry, _local_header(entry)
+
+
+def deflated_entry(name: str, time: int, *, crc: int, size: int, compressed_size: int) -> Entry:
+    """Return what is said of such a member."""
     encoded, flags = _encode_name(name)
-    entry = Entry(
+    return Entry(
         name=encoded,
         time=time,
         flags=flags,
@@ -113,7 +130,6 @@ def open_deflated(name: str, time: int, *, crc: int, size: int, compressed_size:
         size=size,
         compressed_size=compressed_size,
     )
-    return entry, _local_header(entry)
 
 
 def open_streamed(name: str, size: int, time: int) -> tuple[Entry, bytes]:
@@ -192,6 +208,36 @@ def end_of_archive(count: int, offset: int, size: int) -> bytes:
     few = min(count, _MAX_16)
     end = _END.pack(b"PK\x05\x06", 0, 0, few, few, min(size, _MAX_32), min(offset, _MAX_32), len(COMMENT))
     return zip64 + end + COMMENT
+
+
+def small_archive(members: Sequence[tuple[Entry, bytes]]) -> bytes:
+    """Return the archive of whole members, each with its bytes, in one go: the same as piece by piece.
+
+    For much less than 4 GiB.
+    """
+    chunks: list[bytes] = []
+    records: list[bytes] = []
+    offset = 0
+    for entry, payload in members:
+        common = _COMMON.pack(
+            _VERSION,
+            entry.flags,
+            entry.method,
+            entry.time & _MAX_16,
+            entry.time >> 16,
+            entry.crc,
+            entry.compressed_size,
+            entry.size,
+            len(entry.name),
+            0,  # extra
+        )
+        # No comment, disk and attributes.
+        records += (_CENTRAL_START, common, _CENTRAL_END.pack(0, 0, 0, 0, offset), entry.name)
+        chunks += (_LOCAL_START, common, entry.name, payload)
+        offset += _LOCAL.size + len(entry.name) + len(payload)
+    directory = b"".join(records)
+    chunks += (directory, end_of_archive(len(members), offset, len(directory)))
+    return b"".join(chunks)
 
 
 def _encode_name(name: str) -> tuple[bytes, int]:

@@ -114,6 +114,11 @@ class ArchivePlan(Struct, frozen=True):
         """Return the plan with the page that comes next."""
         return replace(self, folders=self.folders + page.folders, members=self.members + page.members)
 
+    @property
+    def size(self) -> int:
+        """The bytes of the members, uncompressed."""
+        return sum([member.size for member in self.members])
+
     def path(self, member: Member) -> str:
         """Return the name of a member in the ZIP."""
         return self.folders[member.folder] + member.name

@@ -8,28 +8,32 @@ from pathlib import Path
 from msgspec import Struct
 
 from .. import zipfmt
+from ..model.errors import CorruptedFile, InexistentFile
 from ..storage.area import StorageArea
 from .archive_files import write_file
-from .archive_member import Source, open_member
-from .archive_pack import Batch, PackedBatch, PackOptions, pack
+from .archive_pack import PackOptions
 from .archive_plan import SMALL_BYTES, SMALL_INSTANCES, ArchivePlan, Member
+from .archive_scratch import read_briefly
 
 TINY_INSTANCES = 8
 TINY_BYTES = 128 << 10
+NEAR_BYTES = 32 << 10
+"""So much is read, and compressed, where nothing may take long."""
 
 
 def is_small(plan: ArchivePlan, options: PackOptions) -> bool:
     """Whether an archive is made as a whole: a small one that holds its instances alone."""
-    is_bare = options.leaves is None and not options.has_manifest
-    if not (plan.is_whole and is_bare) or len(plan.members) > SMALL_INSTANCES:
-        return False
-    return sum(member.size for member in plan.members) <= SMALL_BYTES
+    return _is_within(SMALL_INSTANCES, SMALL_BYTES, plan, options)
 
 
 def is_tiny(plan: ArchivePlan, options: PackOptions) -> bool:
     """Whether an archive takes no longer than a few hops between threads."""
-    size = sum(member.size for member in plan.members)
-    return len(plan.members) <= TINY_INSTANCES and size <= TINY_BYTES and is_small(plan, options)
+    return _is_within(TINY_INSTANCES, TINY_BYTES, plan, options)
+
+
+def _is_within(instances: int, size: int, plan: ArchivePlan, options: PackOptions) -> bool:
+    is_bare = options.leaves is None and not options.has_manifest
+    return plan.is_whole and is_bare and len(plan.members) <= instances and plan.size <= size
 
 
 class Whole(Struct, frozen=True):
@@ -40,27 +44,58 @@ class Whole(Struct, frozen=True):
 
 
 def make_whole(area: StorageArea, *, plan: ArchivePlan, options: PackOptions) -> Whole:
-    """Make an archive. Blocks."""
-    sources = (
-        Source(plan.path(member), open_member(area, member), member.size, member.is_compressed)
-        for member in plan.members
-    )
-    packed = pack(Batch(tuple(sources)), options)
-    assert isinstance(packed, PackedBatch)
-    chunks: list[bytes] = []
-    records: list[bytes] = []
+    """Make an archive. Blocks. Raises CorruptedFile if a file that is stored deflated has lost its end."""
+    packed: list[tuple[zipfmt.Entry, bytes]] = []
     vanished: list[Member] = []
-    offset = 0
-    for planned, member in zip(plan.members, packed.members, strict=True):
-        if member is None:
-            vanished.append(planned)
+    for member in plan.members:
+        try:
+            stored = _read(area, member)
+        except InexistentFile:
+            vanished.append(member)
         else:
-            records.append(zipfmt.central_record(member.entry, offset))
-            chunks += map(bytes, member.chunks)
-            offset += member.size
-    size = sum(map(len, records))
-    chunks += (*records, zipfmt.end_of_archive(len(records), offset, size))
-    return Whole(b"".join(chunks), tuple(vanished))
+            packed.append(_pack(plan.path(member), member, stored, options.time))
+    return Whole(zipfmt.small_archive(packed), tuple(vanished))
+
+
+def make_whole_near(area: StorageArea, *, plan: ArchivePlan, options: PackOptions) -> Whole | None:
+    """Make an archive of at most 32 KiB, whose files are all in memory, without waiting for a disk.
+
+    None if it is not such a one.
+    """
+    if plan.size > NEAR_BYTES:
+        return None
+    packed: list[tuple[zipfmt.Entry, bytes]] = []
+    for member in plan.members:
+        stored = area.read_near(member.key, _stored_size(member))
+        if stored is None:
+            return None
+        packed.append(_pack(plan.path(member), member, stored, options.time))
+    return Whole(zipfmt.small_archive(packed), ())
+
+
+def _stored_size(member: Member) -> int:
+    return member.size if member.deflated is None else member.deflated.size
+
+
+def _read(area: StorageArea, member: Member) -> zipfmt.Buffer:
+    """Return the file of a member as it is stored, until the next one is read."""
+    size = _stored_size(member)
+    if size <= NEAR_BYTES and (stored := area.read_near(member.key, size)) is not None:
+        return stored  # which is fewer steps
+    blob = area.open(member.key, size)
+    if member.deflated is None:
+        return read_briefly(blob)
+    data = read_briefly(blob, 0, size)
+    if len(data) != size:
+        raise CorruptedFile
+    return data
+
+
+def _pack(path: str, member: Member, stored: zipfmt.Buffer, time: int) -> tuple[zipfmt.Entry, bytes]:
+    if member.deflated is None:
+        return zipfmt.compress(path, stored, time, is_compressed=member.is_compressed)
+    sizes = {"size": member.size, "compressed_size": len(stored)}
+    return zipfmt.deflated_entry(path, time, crc=member.deflated.crc32, **sizes), bytes(stored)
 
 
 def write_whole(

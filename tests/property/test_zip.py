@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+import zlib
 from datetime import datetime
 
 from hypothesis import given, settings
@@ -57,6 +58,31 @@ def test_every_member_comes_back(members: list[tuple[str, list[bytes], str]]) ->
     assert [(info.filename, read.read(info)) for info in read.infolist()] == [
         (name, b"".join(pieces)) for name, pieces, _ in members
     ]
+
+
+@given(st.lists(st.tuples(NAMES, DATA, st.sampled_from(["whole", "stored", "deflated"])), max_size=6))
+@settings(TIMELESS, max_examples=60)
+def test_an_archive_in_one_go_is_the_one_that_is_made_piece_by_piece(
+    members: list[tuple[str, bytes, str]],
+) -> None:
+    chunks, records, packed = [b""], [b""], []
+    offset = 0
+    for name, data, how in members:
+        if how == "deflated":
+            payload, crc = zlib.compress(data, wbits=-15), zlib.crc32(data)
+            sizes = {"size": len(data), "compressed_size": len(payload)}
+            entry, header = zipfmt.open_deflated(name, TIME, crc=crc, **sizes)
+            packed.append((zipfmt.deflated_entry(name, TIME, crc=crc, **sizes), payload))
+        else:
+            whole = zipfmt.pack(name, data, TIME, is_compressed=how == "stored")
+            entry, header, payload = whole.entry, whole.header, whole.payload
+            packed.append(zipfmt.compress(name, data, TIME, is_compressed=how == "stored"))
+        chunks += (header, payload)
+        records.append(zipfmt.central_record(entry, offset))
+        offset += len(header) + len(payload)
+    directory = b"".join(records)
+    end = zipfmt.end_of_archive(len(members), offset, len(directory))
+    assert zipfmt.small_archive(packed) == b"".join(chunks) + directory + end
 
 
 @settings(TIMELESS)
