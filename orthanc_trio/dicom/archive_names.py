@@ -7,17 +7,23 @@ Source: the Orthanc Book, "REST API", "Downloading studies"; release notes of 1.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from enum import Enum
+from functools import lru_cache
 
 from ..model.resource import ResourceLevel
 
 Tags = Mapping[str, str]
+Texts = tuple[str | None, ...]
 
 _PATIENT_ID, _PATIENT_NAME = "0010,0020", "0010,0010"
 _ACCESSION_NUMBER, _STUDY_DESCRIPTION = "0008,0050", "0008,1030"
 _SERIES_NUMBER, _MODALITY, _SERIES_DESCRIPTION = "0020,0011", "0008,0060", "0008,103e"
+_PATIENT_KEYS = (_PATIENT_ID, _PATIENT_NAME)
+_STUDY_KEYS = (_ACCESSION_NUMBER, _STUDY_DESCRIPTION)
+_SERIES_KEYS = (_SERIES_NUMBER, _MODALITY, _SERIES_DESCRIPTION)
 
 # Three folders and a file, at four bytes for each character, must fit in the 65,535 bytes of a ZIP.
 _MAX_LENGTH = 1000
+_MOST_REMEMBERED = 64  # a hostile tag may have 64 KiB
 _MAX_DIGITS = 18  # an Integer String has 12; Python refuses to read thousands of them
 _REPLACED = frozenset(':*?"<>|/\\ ')
 
@@ -51,13 +57,38 @@ def patient_folder(tags: Tags, *, utf8: bool) -> str:
 
 def study_folder(tags: Tags, *, utf8: bool) -> str:
     """Return the name of a study's folder: `AccessionNumber - StudyDescription`."""
-    return _folder(_joined(tags, _ACCESSION_NUMBER, _STUDY_DESCRIPTION), "Unknown Study", utf8=utf8)
+    return _folder(_joined(tags, _STUDY_KEYS), "Unknown Study", utf8=utf8)
 
 
 def series_folder(tags: Tags, *, utf8: bool) -> str:
     """Return the name of a series' folder: `SeriesNumber - Modality - SeriesDescription`."""
-    text = _joined(tags, _SERIES_NUMBER, _MODALITY, _SERIES_DESCRIPTION)
+    text = _joined(tags, _SERIES_KEYS)
     return _folder(text, "Unknown Series", utf8=utf8)
+
+
+def only_folder(patient: Tags, study: Tags, series: Tags, *, utf8: bool) -> str:
+    """Return the folder of the only series of an archive, with a slash at its end: see `Layout.PATIENT`."""
+    return _path(
+        tuple(map(patient.get, _PATIENT_KEYS)),
+        tuple(map(study.get, _STUDY_KEYS)),
+        tuple(map(series.get, _SERIES_KEYS)),
+        utf8,
+    )
+
+
+@lru_cache(_MOST_REMEMBERED)
+def _path(patient: Texts, study: Texts, series: Texts, utf8: bool) -> str:
+    # One series is often asked for again, and so are several of its instances.
+    folders = (
+        patient_folder(_present(_PATIENT_KEYS, patient), utf8=utf8),
+        study_folder(_present(_STUDY_KEYS, study), utf8=utf8),
+        series_folder(_present(_SERIES_KEYS, series), utf8=utf8),
+    )
+    return "".join(f"{folder}/" for folder in folders)
+
+
+def _present(keys: Sequence[str], texts: Texts) -> Tags:
+    return {key: text for key, text in zip(keys, texts, strict=True) if text is not None}
 
 
 def clean(text: str, *, utf8: bool) -> str:
@@ -89,12 +120,24 @@ def file_names(
     InstanceNumber, and counted from 0 if two are equal. Those that were listed one by one (`are_listed`) keep
     their order and their numbers.
     """
-    prefix = modality.encode("ascii", "ignore").decode().upper()[:2]
-    digits = 8 - len(prefix)
-    head = clean(f"{prefix}0", utf8=False)[:-1]  # with a digit, since only white space at an end goes
+    head, digits = _head(modality)
     unique = UniqueNames()
     numbers = enumerate(map(_instance_number, instances)) if are_listed else _in_order(instances)
     return [(position, unique.add(f"{head}{number:0{digits}}.dcm")) for position, number in numbers]
+
+
+def only_file_name(modality: str, number: str | None) -> str:
+    """Name the only file of an archive, an instance with this InstanceNumber."""
+    head, digits = _head(modality)
+    return f"{head}{_instance_number(number):0{digits}}.dcm"
+
+
+@lru_cache(_MOST_REMEMBERED)
+def _head(modality: str) -> tuple[str, int]:
+    """Return how the names of the files of a series begin, and how many digits follow."""
+    prefix = modality.encode("ascii", "ignore").decode().upper()[:2]
+    # With a digit, since only white space at an end goes.
+    return clean(f"{prefix}0", utf8=False)[:-1], 8 - len(prefix)
 
 
 def media_file_name(position: int) -> str:
@@ -121,8 +164,8 @@ class UniqueNames:
                 return unique
 
 
-def _joined(tags: Tags, *keys: str) -> str:
-    return " - ".join(filter(None, (tags.get(key, "") for key in keys)))
+def _joined(tags: Tags, keys: Sequence[str]) -> str:
+    return " - ".join(filter(None, map(tags.get, keys)))
 
 
 def _folder(text: str, unknown: str, *, utf8: bool) -> str:

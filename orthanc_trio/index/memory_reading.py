@@ -18,7 +18,7 @@ from ..model.resource import (
 from .memory_find import matching, nodes_at, values_of
 from .memory_state import MemoryState, Node
 from .query import FindRequest, Key
-from .transaction import ChangesPage, MainTags, MetadataItem, Row
+from .transaction import ChangesPage, MainTags, MetadataItem, PlacedInstance, Row
 
 T = TypeVar("T")
 
@@ -122,6 +122,16 @@ class MemoryReadTransaction:
         """Return those of the instances that have a DICOM file."""
         nodes = [node for id in ids if (node := self._node(id)) and node.level is ResourceLevel.INSTANCE]
         return [leaf for node in nodes if (leaf := self._leaf(node))]
+
+    def placed(self, id: str) -> PlacedInstance | None:
+        """Return all that an archive of one instance needs."""
+        leaves = self.leaves([id])
+        if not leaves:
+            return None
+        node = self._state.nodes[self._state.rows[id]]
+        series, study, patient = (dict(up.tags) for up in self._chain(node))
+        size = sum(file.uncompressed_size for file in self._state.attachments[node.row].values())
+        return PlacedInstance(leaves[0], size, patient, study, series)
 
     def metadata_item(self, row: int, type: int) -> MetadataItem | None:
         """Return one metadata of a resource."""

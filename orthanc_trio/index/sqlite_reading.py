@@ -22,9 +22,9 @@ from .sqlite_below import load_counts_below, load_values_below
 from .sqlite_connection import LEVELS, Statements, as_json
 from .sqlite_facts import attachment, load_attachments, load_facts, load_tags
 from .sqlite_find import Select
-from .sqlite_leaves import load_leaves, load_numbered, load_series_paths
+from .sqlite_leaves import load_leaves, load_numbered, load_placed, load_series_paths
 from .sqlite_totals import load_totals, statistics
-from .transaction import ChangesPage, MainTags, MetadataItem, Row
+from .transaction import ChangesPage, MainTags, MetadataItem, PlacedInstance, Row
 
 T = TypeVar("T")
 
@@ -176,6 +176,13 @@ class SqliteReadTransaction:
     def leaves(self, ids: Sequence[str]) -> list[LeafInstance]:
         """Return those of the instances that have a DICOM file, in one query."""
         return load_leaves(self._sql, ids)
+
+    def placed(self, id: str) -> PlacedInstance | None:
+        """Return all that an archive of one instance needs, in one query."""
+        try:
+            return load_placed(self._sql, id)
+        except UnicodeEncodeError:  # as in `find`
+            return None
 
     def metadata_item(self, row: int, type: int) -> MetadataItem | None:
         """Return one metadata of a resource."""

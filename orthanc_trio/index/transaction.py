@@ -70,6 +70,17 @@ class MainTags(Struct, frozen=True):
     patient: Mapping[str, str]
 
 
+class PlacedInstance(Struct, frozen=True):
+    """An instance with its file, and the main DICOM tags of its parents: what names its place in a tree."""
+
+    leaf: LeafInstance
+    size: int
+    """The bytes of all its attachments, uncompressed."""
+    patient: Mapping[str, str]
+    study: Mapping[str, str]
+    series: Mapping[str, str]
+
+
 class ReadTransaction(Protocol):
     """A consistent view of the index."""
 
@@ -146,6 +157,13 @@ class ReadTransaction(Protocol):
     def leaves(self, ids: Sequence[str]) -> list[LeafInstance]:
         """Return those of the instances `ids` that have a DICOM file, in this order, one as often as it is
         in there. One query."""
+        ...
+
+    def placed(self, id: str) -> PlacedInstance | None:
+        """Return all that an archive of one instance needs; None if `id` is not one that has a DICOM file.
+
+        One query.
+        """
         ...
 
     def metadata_item(self, row: int, type: int) -> MetadataItem | None:

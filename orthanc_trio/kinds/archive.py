@@ -32,6 +32,7 @@ from .archive_plan import (
     check_resources,
     media_pages,
     survey,
+    survey_instance,
 )
 from .archive_step import ArchiveStep, ArchiveThreads, Context
 from .archive_transcode import Transcoding
@@ -89,8 +90,10 @@ class ArchiveKind:
 
     def measure(self, args: ArchiveArgs, tx: ReadTransaction) -> tuple[dict[str, Any], ArchivePlan]:
         """Return the first content of a job, and its plan, of a small archive the whole one."""
-        check_resources(tx, args)
-        found = survey(tx, args, self._pages)
+        found = None if self._is_media else survey_instance(tx, args)
+        if found is None:
+            check_resources(tx, args)
+            found = survey(tx, args, self._pages)
         content = {
             "Description": "REST API",
             "InstancesCount": found.instances,

@@ -18,6 +18,8 @@ from ..dicom.archive_names import (
     file_names,
     layout_of,
     media_file_name,
+    only_file_name,
+    only_folder,
     patient_folder,
     series_folder,
     study_folder,
@@ -156,6 +158,24 @@ def survey(tx: ReadTransaction, args: ArchiveArgs, pages: Pages) -> Survey:
     if instances > SMALL_INSTANCES or size > SMALL_BYTES:
         return Survey(instances, size, ArchivePlan(is_whole=False))
     return Survey(instances, size, reduce(ArchivePlan.extended, pages(tx, args), ArchivePlan()))
+
+
+def survey_instance(tx: ReadTransaction, args: ArchiveArgs) -> Survey | None:
+    """Do as `check_resources` and `survey` with `archive_pages` do, in one query.
+
+    None if the archive is not that of one instance, or that cannot be.
+    """
+    if len(args.resources) != 1 or args.level not in (None, ResourceLevel.INSTANCE):
+        return None
+    placed = tx.placed(args.resources[0])
+    if placed is None:
+        return None
+    if placed.size > SMALL_BYTES:
+        return Survey(1, placed.size, ArchivePlan(is_whole=False))
+    folder = only_folder(placed.patient, placed.study, placed.series, utf8=args.utf8)
+    name = only_file_name(placed.series.get(_MODALITY, ""), placed.leaf.instance_number)
+    member = _member(args, placed.leaf, 0, name)
+    return Survey(1, placed.size, ArchivePlan((folder,), (member,)))
 
 
 def archive_pages(tx: ReadTransaction, args: ArchiveArgs) -> Iterator[ArchivePlan]:

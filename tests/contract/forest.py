@@ -97,6 +97,7 @@ def dump(tx: ReadTransaction) -> dict[str, object]:
         "series_paths": [tx.series_paths(id) for id in ids],
         "numbered": [tx.numbered(id) for id in tx.ids(SERIES)],
         "leaves": tx.leaves(ids),
+        "placed": [tx.placed(id) for id in (*ids, "none")],
         "statistics": tx.statistics(),
         "statistics_of": [tx.statistics_of(id) for id in ids],
         "changes": tx.changes(limit=1000),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orthanc_trio.index.transaction import MainTags, ReadTransaction, Transaction
+from orthanc_trio.index.transaction import MainTags, PlacedInstance, ReadTransaction, Transaction
 from orthanc_trio.model.errors import DatabaseError
 from orthanc_trio.model.resource import (
     Attachment,
@@ -234,6 +234,24 @@ class ResourceContract(Backend):
             attachment=dicom_file("file-i2"),
         )
         assert leaves == [bare, full, bare]
+
+    async def test_one_look_tells_what_an_archive_of_one_instance_needs(self, tmp_path: Path) -> None:
+        def fill(tx: Transaction) -> None:
+            store(tx, "p/s/e/i")
+            tx.attach(row_of(tx, "i"), Attachment(type=1024, uuid="x", size=3, uncompressed_size=4))
+            tx.attach(row_of(tx, "e"), Attachment(type=1024, uuid="y", size=5, uncompressed_size=6))
+            tx.create(INSTANCE, "without-file", row_of(tx, "e"), {})
+            tx.attach(row_of(tx, "s"), dicom_file("no-instance"))
+            store(tx, "q/t/f/other")
+
+        async with self.open(tmp_path) as index:
+            await index.write(fill)
+            placed = await index.read(lambda tx: tx.placed("i"))
+            leaves = await index.read(lambda tx: tx.leaves(["i"]))
+            others = ("p", "s", "e", "without-file", "none", "\ud800")
+            assert await index.read(lambda tx: {tx.placed(id) for id in others}) == {None}
+        parents = [{"0008,0018": f"uid-{id}", "0010,0010": id} for id in ("p", "s", "e")]
+        assert placed == PlacedInstance(leaves[0], 24, *parents)
 
 
 class FileContract(Backend):
