@@ -88,7 +88,7 @@ def pack(name: str, data: Buffer, time: int, *, is_compressed: bool = False) -> 
 
 
 def compress(name: str, data: Buffer, time: int, *, is_compressed: bool = False) -> tuple[Entry, bytes]:
-    """Do as `pack`, but for the header."""
+    """Return what is said of such a member, and its bytes: `pack` adds the header. Raises as `pack`."""
     payload, method = b"", _STORED
     if data and not is_compressed:
         deflated = isal_zlib.compress(data, _LEVEL, -isal_zlib.MAX_WBITS)

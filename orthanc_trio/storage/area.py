@@ -158,7 +158,7 @@ class Storage:
         return int(self._long.available_tokens)
 
     def run_here(self, function: Callable[[StorageArea], T]) -> T:
-        """Run `function` in the calling thread, which is not that of the event loop."""
+        """Run `function` in the calling thread; in the event loop only what uses nothing but `read_near`."""
         return function(self._area)
 
     async def run_long(self, function: Callable[[StorageArea], T]) -> T:

@@ -141,6 +141,7 @@ class FileSystemArea:
 
     def read_near(self, key: str, size: int) -> bytes | None:
         """Return a file of `size` bytes if all of them are in the page cache."""
+        # That its name is as near cannot be asked for, but what was read lately has been found lately.
         if not self._tells_what_is_near:
             return None
         try:
