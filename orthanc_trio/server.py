@@ -19,9 +19,11 @@ import trio
 from . import options
 from .bus import EventBus
 from .composition import Base, cores, make_context, make_engine, make_kind_services, make_rewriting, utc_now
+from .config.choice import IndexBackend
 from .config.settings import Settings
 from .httpd.listener import serve as serve_http
 from .index.opening import open_index
+from .jobs.submission_log import SubmissionLog
 from .metrics import Metrics
 from .model.event import Event
 from .remote.client import HttpClient
@@ -43,6 +45,8 @@ from .workers import open_workers
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 _RESTART_SIGNAL = signal.SIGHUP
+_SUBMISSION_LOG = "submissions"
+"""The file of new jobs, in the folder of the index."""
 
 _logger = logging.getLogger(__name__)
 
@@ -134,10 +138,14 @@ async def open_context(
     settings: Settings, policy: AccessPolicy, *, load_jobs: bool = True
 ) -> AsyncIterator[ServerContext]:
     """Open all that the doors need, with the jobs running; leaving closes it in reverse."""
-    async with _open_base(settings) as base, _open_http_client(settings) as http:
+    async with (
+        _open_base(settings) as base,
+        _open_http_client(settings) as http,
+        _open_submission_log(settings) as log,
+    ):
         rewriting = make_rewriting(base)
         kind_services = make_kind_services(base, rewriting, http)
-        jobs = make_engine(base, kind_services, load_jobs=load_jobs)
+        jobs = make_engine(base, kind_services, log, load_jobs=load_jobs)
         context = make_context(base, policy, rewriting, jobs)
         webhooks = Webhooks(kind_services.hooks, jobs, base.index, now=utc_now)
         await webhooks.load(loads_jobs=load_jobs)
@@ -190,6 +198,21 @@ async def _open_base(settings: Settings) -> AsyncIterator[Base]:
 async def _load_explorer(settings: Settings) -> Explorer | None:
     load = partial(load_explorer, settings.orthanc_explorer2, is_read_only=settings.read_only)
     return await trio.to_thread.run_sync(load, limiter=trio.CapacityLimiter(1))
+
+
+@asynccontextmanager
+async def _open_submission_log(settings: Settings) -> AsyncIterator[SubmissionLog | None]:
+    """Open the log of new jobs beside the index; an index in memory has none."""
+    if settings.index_backend is IndexBackend.MEMORY:
+        yield None
+        return
+    path, limiter = settings.index_folder / _SUBMISSION_LOG, trio.CapacityLimiter(1)
+    open_log = partial(SubmissionLog.open, path, syncs=settings.sync_storage_area)
+    log = await trio.to_thread.run_sync(open_log, limiter=limiter)
+    try:
+        yield log
+    finally:
+        log.close()
 
 
 class _Listener(Protocol):

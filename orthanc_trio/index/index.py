@@ -1,9 +1,12 @@
 """The asynchronous face of the index."""
 
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from .transaction import ReadTransaction, Transaction
+
+if TYPE_CHECKING:
+    from outcome import Outcome
 
 T = TypeVar("T")
 
@@ -23,21 +26,16 @@ class Index(Protocol):
         """
         ...
 
+    def read_at_once(self, function: Callable[[ReadTransaction], T]) -> "Outcome[T] | None":
+        """Do so in the thread of the event loop alone; None if that exceeds the budget."""
+        ...
+
     async def write(self, function: Callable[[Transaction], T]) -> T:
         """Run `function` alone, and return its result when its effect is durable.
 
         Functions that wait share one commit (group commit), each in its own savepoint: one that raises
         leaves no trace and does not disturb the others. A caller that is cancelled while its function waits
         may or may not see it done; one that is cancelled after the commit has begun gets its result.
-        """
-        ...
-
-    async def read_then_write(
-        self, look: Callable[[ReadTransaction], T], save: Callable[[Transaction, T], None]
-    ) -> T:
-        """Do `look` as `read` does, then `save` with its result as `write` does, and return the result.
-
-        One hop to a thread for both. What `look` saw may have changed when `save` runs.
         """
         ...
 

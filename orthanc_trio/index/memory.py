@@ -6,6 +6,7 @@ from threading import Lock
 from typing import TypeVar
 
 import trio
+from outcome import Outcome, capture
 
 from ..model.errors import DatabaseError
 from .index import Index
@@ -42,6 +43,13 @@ class MemoryIndex:
     ) -> T:
         """Run `function`. Raises DatabaseError if the index is closed."""
         await trio.lowlevel.checkpoint()
+        return self._read(function)
+
+    def read_at_once(self, function: Callable[[ReadTransaction], T]) -> Outcome[T]:
+        """Run `function`."""
+        return capture(self._read, function)
+
+    def _read(self, function: Callable[[ReadTransaction], T]) -> T:
         with self._turn:
             return function(MemoryReadTransaction(self._opened()))
 
@@ -49,14 +57,6 @@ class MemoryIndex:
         """Run `function`; if it raises, take back what it did. A cancel comes before it or not at all."""
         await trio.lowlevel.checkpoint()
         return self.write_here(function)
-
-    async def read_then_write(
-        self, look: Callable[[ReadTransaction], T], save: Callable[[Transaction, T], None]
-    ) -> T:
-        """Look, then write. A cancel comes before both or not at all."""
-        result = await self.read(look)
-        self.write_here(lambda tx: save(tx, result))
-        return result
 
     def write_here(self, function: Callable[[Transaction], T]) -> T:
         """Do the same without a checkpoint, in any thread."""

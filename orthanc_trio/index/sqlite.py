@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import trio
+from outcome import Outcome
 
 from ..model.errors import DatabaseError, OrthancError
 from .index import Index
@@ -20,8 +21,6 @@ from .transaction import ReadTransaction, Transaction
 
 T = TypeVar("T")
 
-READERS_THAT_WRITE = 2
-"""Threads of their own, so that nobody who only reads waits for the turn of a writer."""
 CLOSE_TIMEOUT_S = 60.0
 """The longest time that closing waits for functions that are under way."""
 
@@ -37,8 +36,7 @@ async def open_sqlite_index(folder: Path, *, is_synchronous: bool, readers: int 
     limiter = trio.CapacityLimiter(1)
     connect = partial(_connect, folder, is_synchronous=is_synchronous, readers=readers)
     writing, near, *reading = await trio.to_thread.run_sync(connect, limiter=limiter)
-    both, reading = reading[:READERS_THAT_WRITE], reading[READERS_THAT_WRITE:]
-    index = SqliteIndex(Writer(writing), Readers(reading), Readers(both), NearReader(near))
+    index = SqliteIndex(Writer(writing), Readers(reading), NearReader(near))
     try:
         yield index
     finally:
@@ -46,15 +44,13 @@ async def open_sqlite_index(folder: Path, *, is_synchronous: bool, readers: int 
 
 
 def _connect(folder: Path, *, is_synchronous: bool, readers: int) -> list[sqlite3.Connection]:
-    """Return the connections: that of the writer, the near one, and those of both sorts of readers."""
+    """Return the connections: that of the writer, the near one, and those of the readers."""
     opened = [open_writer(folder, is_synchronous=is_synchronous)]
     try:
         migrate(opened[0])
         if is_synchronous:
             allocate_log(opened[0], folder)
         opened.append(open_reader(folder))
-        # What these look at has just changed, by what they wrote last.
-        opened.extend(open_reader(folder, is_mapped=False) for _ in range(READERS_THAT_WRITE))
         opened.extend(open_reader(folder) for _ in range(readers))
     except OrthancError:
         for connection in opened:
@@ -66,13 +62,10 @@ def _connect(folder: Path, *, is_synchronous: bool, readers: int) -> list[sqlite
 class SqliteIndex:
     """An Index on a SQLite database."""
 
-    def __init__(
-        self, writer: Writer, readers: Readers, readers_that_write: Readers, near: NearReader
-    ) -> None:
+    def __init__(self, writer: Writer, readers: Readers, near: NearReader) -> None:
         self._writer = writer
         self._near = near
         self._readers = readers
-        self._readers_that_write = readers_that_write
 
     async def read(self, function: Callable[[ReadTransaction], T], *, is_quick: bool = False) -> T:
         """Run `function` on a consistent view. Raises DatabaseError if the index is closed."""
@@ -83,21 +76,13 @@ class SqliteIndex:
                 return result.unwrap()
         return await self._readers.run(function)
 
+    def read_at_once(self, function: Callable[[ReadTransaction], T]) -> Outcome[T] | None:
+        """Run `function` in the thread of the event loop. See `Index.read_at_once`."""
+        return self._near.run(function)
+
     async def write(self, function: Callable[[Transaction], T]) -> T:
         """Run `function` and return its result when it is committed. See `Index.write`."""
         return await self._writer.run(function)
-
-    async def read_then_write(
-        self, look: Callable[[ReadTransaction], T], save: Callable[[Transaction, T], None]
-    ) -> T:
-        """Look and write in the thread of a reader. See `Index.read_then_write`."""
-
-        def look_and_save(view: ReadTransaction) -> T:
-            result = look(view)
-            self._writer.run_here(lambda tx: save(tx, result))
-            return result
-
-        return await self._readers_that_write.run(look_and_save)
 
     def write_here(self, function: Callable[[Transaction], T]) -> T:
         """Run `function` in the calling thread. See `Index.write_here`."""
@@ -109,7 +94,7 @@ class SqliteIndex:
         with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_TIMEOUT_S) as scope:
             self._near.close()
             # The writer last: the last connection to close merges the write-ahead log into the database.
-            for part in (self._readers, self._readers_that_write, self._writer):
+            for part in (self._readers, self._writer):
                 for thread in part.close():
                     await trio.to_thread.run_sync(thread.join, limiter=limiter, abandon_on_cancel=True)
         if scope.cancelled_caught:

@@ -96,13 +96,9 @@ def allocate_log(writer: sqlite3.Connection, folder: Path) -> None:
         statements.run("ROLLBACK")
 
 
-def open_reader(folder: Path, *, is_mapped: bool = True) -> sqlite3.Connection:
-    """Return a connection that cannot write. Raises DatabaseError.
-
-    With `is_mapped` it reads through a mapping of the file: quick for much, but made anew after each commit.
-    """
-    settings = () if is_mapped else ("PRAGMA mmap_size = 0",)
-    return _open(folder, "PRAGMA query_only = ON", f"PRAGMA cache_size = {-16 * 1024}", *settings)
+def open_reader(folder: Path) -> sqlite3.Connection:
+    """Return a connection that cannot write. Raises DatabaseError."""
+    return _open(folder, "PRAGMA query_only = ON", f"PRAGMA cache_size = {-16 * 1024}")
 
 
 def _open(folder: Path, *settings: str) -> sqlite3.Connection:

@@ -159,32 +159,48 @@ class JobsEngine(JobsControl):
             record = replace(record, content=checked)
             await self._ledger.admit(record, sink)
         else:
-            record = await self._admit_looked_up(record, checked, sink)
+            submission = await self._looked_up(record, checked, sink)
+            record = await self._ledger.admit_looked_up(submission, sink)
         self._fill_slots()
         return record
 
-    async def _admit_looked_up(
+    async def _looked_up(
         self, record: JobRecord, look: Look, sink: trio.abc.SendChannel[Chunk] | None
-    ) -> JobRecord:
-        """Admit a job that may be done at once if no other one has a better right to a slot.
+    ) -> Submission:
+        """Look a new job up. It may be done at once if no other one has a better right to a slot."""
+        may_wait, registry = sink is None, self._ledger.registry
+        has_turn = may_wait and self.slots.available_tokens > 0 and registry.has_room(record)
+        submission = Submission(record, look, has_turn=has_turn)
+        if await self._ledger.journal.look_up(submission, is_near=True):
+            return submission
+        return await self._looked_up_in_thread(record, look, may_wait=may_wait)
+
+    async def _looked_up_in_thread(self, record: JobRecord, look: Look, *, may_wait: bool) -> Submission:
+        """Do so in a thread. A job that is done there has a slot meanwhile.
 
         Slots that are taken by such submissions are waited for: a turn as a job costs several times as much.
         """
-        ledger, slots = self._ledger, self.slots
-        while sink is None and self._at_once and not slots.available_tokens:
+        registry, slots, journal = self._ledger.registry, self.slots, self._ledger.journal
+        while may_wait and self._at_once and not slots.available_tokens:
             await self._slot_is_back.park()
         if self._is_stopping:
             raise DatabaseUnavailable
-        if sink is not None or not slots.available_tokens or not ledger.registry.reserve(record):
-            return await ledger.admit_looked_up(Submission(record, look, has_turn=False), sink)
+        has_turn = may_wait and slots.available_tokens > 0 and registry.has_room(record)
+        submission = Submission(record, look, has_turn=has_turn)
+        if not has_turn:
+            await journal.look_up(submission, is_near=False)
+            return submission
         slots.acquire_on_behalf_of_nowait(record.id)
+        registry.reserve(record)
         self._at_once += 1
         try:
-            return await ledger.admit_looked_up(Submission(record, look, has_turn=True), None)
+            await journal.look_up(submission, is_near=False)
+            return submission
         finally:
             self._at_once -= 1
             slots.release_on_behalf_of(record.id)
-            ledger.registry.release(record)
+            registry.release(record)
+            self._fill_slots()  # who waits for a slot comes before who may come again
             self._slot_is_back.unpark(count=1 if self._at_once else math.inf)
 
     def _new_record(self, kind: AnyKind, args: Struct, options: SubmitOptions) -> JobRecord:

@@ -7,7 +7,7 @@ together. One record is never in two saves at the same time, so an older state c
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from sys import intern
-from typing import Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import msgspec
 import trio
@@ -18,6 +18,10 @@ from ..model.errors import OrthancError
 from ..model.job import JobRecord
 from .options import Holds
 from .submission import Submission
+from .submission_log import NewJob
+
+if TYPE_CHECKING:
+    from outcome import Outcome
 
 T = TypeVar("T")
 
@@ -75,13 +79,6 @@ def _readable(data: bytes) -> JobRecord | None:
         return None
 
 
-class NewJob(Struct, frozen=True):
-    """What is saved of a new job. Of one that has ended already also its outputs, by file."""
-
-    record: bytes
-    outputs: Mapping[str, bytes]
-
-
 class JobsStore(Protocol):
     """Where records, plans and small outputs are kept. Each call returns when its effect is durable."""
 
@@ -94,11 +91,8 @@ class JobsStore(Protocol):
         """
         ...
 
-    async def insert(self, job_id: str, make: Callable[[Any], NewJob], output_news: OutputNews) -> None:
-        """Save a new job that `make` makes of a view of what the store holds, and enter the news of outputs.
-
-        Raises what `make` raises; then nothing is changed.
-        """
+    async def insert(self, job: NewJob) -> None:
+        """Save a new job. It may get to where the others are with the next `save` only."""
         ...
 
     async def load_output(self, file: str) -> bytes | None:
@@ -107,6 +101,10 @@ class JobsStore(Protocol):
 
     async def output_uses(self) -> dict[str, float | None]:
         """Return when each saved output was used last, in seconds since 1970; None if never."""
+        ...
+
+    def look_at_once(self, function: Callable[[Any], T]) -> "Outcome[T] | None":
+        """Run a function of a view of what the store holds in the event loop; None if that takes too long."""
         ...
 
     async def look(self, function: Callable[[Any], T]) -> T:
@@ -142,16 +140,9 @@ class UnsavedStore:
         self._plans: dict[str, bytes | None] = {}
         self._outputs: dict[str, bytes] = {}
 
-    async def insert(
-        self,
-        job_id: str,  # noqa: ARG002
-        make: Callable[[Any], NewJob],
-        output_news: OutputNews,
-    ) -> None:
-        """Make the job and write nothing; its outputs are kept in memory."""
-        new = await self._earlier.look(make)
-        self._outputs |= new.outputs
-        self._drop_outputs(output_news)
+    async def insert(self, job: NewJob) -> None:
+        """Write nothing; the outputs are kept in memory."""
+        self._outputs |= job.outputs
 
     async def load_output(self, file: str) -> bytes | None:
         """Return an output of this or an earlier run."""
@@ -165,6 +156,10 @@ class UnsavedStore:
         for file, used_s in news.items():
             if used_s is None:
                 self._outputs.pop(file, None)
+
+    def look_at_once(self, function: Callable[[Any], T]) -> "Outcome[T] | None":
+        """Run a function of a view of what the store holds in the event loop."""
+        return self._earlier.look_at_once(function)
 
     async def look(self, function: Callable[[Any], T]) -> T:
         """Run a function of a view of what the store holds."""
@@ -216,6 +211,8 @@ class Journal:
         """Those too."""
         self._output_news: dict[str, float | None] = {}
         """It goes with the next save, whatever that is."""
+        self._has_inserted = False
+        """Whether the store waits for a save to put new jobs where the others are."""
         self._last_restored = 0
         """The highest sequence of a restored job. One without a cursor may have a plan all the same, if the
         crash came between that and its first cursor.
@@ -236,37 +233,35 @@ class Journal:
             self._unsaved[record.id] = record
             await self._write_through(record.id)
 
-    async def insert(self, submission: Submission) -> None:
-        """Return when a new job is durable. Raises what its look and the store raise.
+    async def look_up(self, submission: Submission, *, is_near: bool) -> bool:
+        """Let a new job look up what it needs, with `is_near` in the event loop; False if that takes long.
+
+        Raises what its look and the store raise.
+        """
+        if not is_near:
+            await self._store.look(submission.look_up)
+            return True
+        looked = self._store.look_at_once(submission.look_up_near)
+        return looked is not None and looked.unwrap()
+
+    async def insert(self, record: JobRecord, outputs: Mapping[str, bytes]) -> None:
+        """Return when a new job is durable, with outputs that it may have. Raises what the store raises.
 
         After an error or a cancel it is noted that there is no such job.
         """
+        if not record.is_durable:
+            self._fleeting_outputs |= outputs
+            return
         is_saved = False
         try:
-            await self._insert(submission)
+            await self._store.insert(NewJob(record.id, encode_record(record), outputs))
+            self._has_inserted = True
+            self._has_work.set()
             is_saved = True
         finally:
             if not is_saved:  # it may be saved all the same
-                self.forget(submission.pending)
-                self.drop_outputs(submission.outputs)
-
-    async def _insert(self, submission: Submission) -> None:
-        if not submission.record.is_durable:
-            await self._store.look(submission.record_of)
-            self._fleeting_outputs |= submission.outputs
-            return
-
-        def make(view: Any) -> NewJob:
-            return NewJob(encode_record(submission.record_of(view)), submission.outputs)
-
-        news, self._output_news = self._output_news, {}
-        is_saved = False
-        try:
-            await self._store.insert(submission.record.id, make, news)
-            is_saved = True
-        finally:
-            if not is_saved:
-                self._note_news_again(news)
+                self.forget(record)
+                self.drop_outputs(outputs)
 
     async def load_output(self, file: str) -> bytes | None:
         """Return a saved output. Raises what the store raises."""
@@ -289,11 +284,6 @@ class Journal:
         """Keep soon, with the next save, when a saved output was used last; in seconds since 1970."""
         if file not in self._fleeting_outputs:
             self._output_news[file] = used_s
-            self._has_work.set()
-
-    def _note_news_again(self, news: OutputNews) -> None:
-        self._output_news = {**news, **self._output_news}
-        if news:
             self._has_work.set()
 
     def forget(self, record: JobRecord) -> None:
@@ -356,7 +346,7 @@ class Journal:
             except OrthancError as exc:
                 _logger.warning("Jobs cannot be saved now (%s); trying again", exc.code.description)
                 await trio.sleep(RETRY_DELAY_S)
-            if self._unsaved or self._output_news:
+            if self._unsaved or self._output_news or self._has_inserted:
                 self._has_work.set()
 
     async def flush(self) -> None:
@@ -374,8 +364,9 @@ class Journal:
     async def _write(self, ids: Iterable[str]) -> None:
         batch = {job_id: self._unsaved.pop(job_id) for job_id in tuple(ids) if job_id in self._unsaved}
         news, self._output_news = self._output_news, {}
-        if not batch and not news:
+        if not batch and not news and not self._has_inserted:
             return
+        had_inserted, self._has_inserted = self._has_inserted, False
         flight = trio.Event()
         self._in_flight.update(dict.fromkeys(batch, flight))
         is_saved = False
@@ -392,5 +383,6 @@ class Journal:
             flight.set()
             if not is_saved:
                 self._unsaved = batch | self._unsaved
-                self._note_news_again(news)
+                self._output_news = {**news, **self._output_news}
+                self._has_inserted |= had_inserted
                 self._has_work.set()

@@ -21,21 +21,26 @@ CursorT_contra = TypeVar("CursorT_contra", bound=Struct, contravariant=True)
 T = TypeVar("T")
 
 
+class NotNear(Exception):
+    """What is to be done at once would keep the event loop waiting."""
+
+
 class Look(Protocol):
-    """What a check still has to look up. It is used once, in the thread in which the job is saved."""
+    """What a check still has to look up, in the event loop if that is quick, else in a thread."""
 
     def content(self, view: Any) -> dict[str, Any]:
-        """Return the first public content, or refuse what cannot work; no job exists yet.
+        """Return the first public content, or refuse what cannot work; no job exists yet. Safe to repeat.
 
         `view` shows what the store holds: a `ReadTransaction` of the index. Raises an OrthancError.
         """
         ...
 
-    def do_whole(self) -> DoneWhole | None:
+    def do_whole(self, *, is_near: bool) -> DoneWhole | None:
         """Do the whole job, after `content`, if it is so small that its steps would cost more; None if not.
 
+        With `is_near` it is called in the event loop, and raises NotNear if it would wait or take long.
         Safe to repeat: after an error of any sort the job is run as any other. What it leaves is in the
-        result, and saved in one commit with the record.
+        result, and saved together with the record.
         """
         ...
 
@@ -87,7 +92,7 @@ class JobKind(Protocol[ArgsT, PlanT, CursorT]):
     async def check(self, args: ArgsT) -> dict[str, Any] | Look:
         """Refuse what cannot work and return the first public content; no job exists yet.
 
-        Or return what does so in the hop to a thread in which the job is saved.
+        Or return what does so with a view of what the store holds.
 
         Raises an OrthancError, which the caller of the route gets.
         """

@@ -98,13 +98,7 @@ class Ledger:
 
     async def admit(self, record: JobRecord, sink: trio.abc.SendChannel[Chunk] | None) -> None:
         """Save a new job and tell of it. On an error or a cancel there is no job."""
-        is_saved = False
-        try:
-            await self.journal.save(record)
-            is_saved = True
-        finally:
-            if not is_saved:
-                self.journal.forget(record)  # the save may have happened all the same
+        await self.journal.insert(record, {})
         if sink is not None:
             self._sinks[record.id] = sink
         self.settle(record)
@@ -112,11 +106,11 @@ class Ledger:
     async def admit_looked_up(
         self, submission: Submission, sink: trio.abc.SendChannel[Chunk] | None
     ) -> JobRecord:
-        """Look a new job up, perhaps do it, and save it; tell of it and return it as it is now.
+        """Save a new job that is looked up, and perhaps done; tell of it and return it as it is now.
 
-        On an error or a cancel there is no job. Raises what the look and the store raise.
+        On an error or a cancel there is no job. Raises what the store raises.
         """
-        await self.journal.insert(submission)
+        await self.journal.insert(submission.record, submission.outputs)
         if sink is not None:
             self._sinks[submission.record.id] = sink
         if submission.is_done:

@@ -104,15 +104,16 @@ class JobsRegistry:
         self.put(record)
         return record
 
-    def reserve(self, record: JobRecord) -> bool:
-        """Count a new job as one that runs, if its type and its destination have room for it.
+    def has_room(self, record: JobRecord) -> bool:
+        """Whether type and destination of a new job have room for it.
 
         Then there is none that waits and has a better right, as long as there are free slots.
         """
-        if not self._queue.is_open(record):
-            return False
+        return self._queue.is_open(record)
+
+    def reserve(self, record: JobRecord) -> None:
+        """Count a new job as one that runs."""
         self._queue.enter(record)
-        return True
 
     def release(self, record: JobRecord) -> None:
         """Take back a reservation."""

@@ -1,7 +1,8 @@
-"""A new job on its way into the store: looked up, and if it is tiny also done, in the hop that saves it.
+"""A new job on its way into the store: looked up, and if it is tiny also done, before it is saved.
 
-Further hops between threads would cost such a job several times what it does itself. What is done here is
-saved with the record in one commit, so a caller is told of a job whose end is durable.
+Hops between threads would cost such a job several times what it does itself, so both are done in the event
+loop if that is quick. What is done here is saved with the record, so a caller is told of a job whose end is
+durable.
 """
 
 import logging
@@ -12,7 +13,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from ..model.job import DoneWhole, JobOutput, JobRecord
-from .kind import Look
+from .kind import Look, NotNear
 from .outputs import file_of
 from .states import Move, moved
 
@@ -20,10 +21,7 @@ _logger = logging.getLogger(__name__)
 
 
 class Submission:
-    """Makes the record of a new job. `record_of` is called once, in a thread.
-
-    Without `has_turn` the job must wait for its turn.
-    """
+    """Makes the record of a new job. Without `has_turn` the job must wait for its turn."""
 
     def __init__(self, record: JobRecord, look: Look, *, has_turn: bool) -> None:
         self._look = look
@@ -41,16 +39,26 @@ class Submission:
         """Whether the job has ended already."""
         return self.record is not self.pending
 
-    def record_of(self, view: Any) -> JobRecord:
-        """Return the record to save. Raises what the look raises."""
+    def look_up_near(self, view: Any) -> bool:
+        """Make the record in the event loop; False if that would take long. Raises what the look raises."""
+        try:
+            self._look_up(view, is_near=True)
+        except NotNear:
+            return False
+        return True
+
+    def look_up(self, view: Any) -> None:
+        """Make the record in a thread. Raises what the look raises."""
+        self._look_up(view, is_near=False)
+
+    def _look_up(self, view: Any, *, is_near: bool) -> None:
         self.pending = self.record = replace(self.pending, content=self._look.content(view))
-        done = self._do() if self._has_turn else None
+        done = self._do(is_near=is_near) if self._has_turn else None
         if done is not None:
             content = self.pending.content | done.content
             running = moved(self.pending, Move.START, self.pending.created)
             now = self.pending.created + timedelta(seconds=time.perf_counter() - self._begin_s)
             self.record = moved(running, Move.SUCCEED, now, content=content, outputs=self._named(done))
-        return self.record
 
     def _named(self, done: DoneWhole) -> tuple[JobOutput, ...]:
         files = [file_of(self.pending.id, output.key) for output in done.outputs]
@@ -66,9 +74,11 @@ class Submission:
             for file, output in zip(files, done.outputs, strict=True)
         )
 
-    def _do(self) -> DoneWhole | None:
+    def _do(self, *, is_near: bool) -> DoneWhole | None:
         try:
-            return self._look.do_whole()
+            return self._look.do_whole(is_near=is_near)
+        except NotNear:
+            raise
         except Exception as exc:
             # It will be done again as any other job is, and there the error is dealt with.
             _logger.info("A job could not be done at once: %s", type(exc).__name__)

@@ -15,7 +15,7 @@ from typing import Any
 import trio
 
 from ..index.transaction import ReadTransaction
-from ..jobs.kind import JobKind, Look
+from ..jobs.kind import JobKind, Look, NotNear
 from ..jobs.progress import failures_content, progress_content
 from ..model.error_code import ErrorCode
 from ..model.job import Continue, Done, DoneWhole, FailedInstance, JobOutput, Progress, SmallOutput
@@ -104,8 +104,8 @@ class ArchiveKind:
         }
         return content, found.plan
 
-    def make_tiny(self, args: ArchiveArgs, plan: ArchivePlan) -> DoneWhole | None:
-        """Make a tiny archive; None if it is not that. Blocks."""
+    def make_tiny(self, args: ArchiveArgs, plan: ArchivePlan, *, is_near: bool) -> DoneWhole | None:
+        """Make a tiny archive; None if it is not that. Blocks, but with `is_near`: then raises NotNear."""
         options = self._pack_options(args)
         if args.transcode is not None or not is_tiny(plan, options):
             return None
@@ -216,8 +216,12 @@ class _ArchiveLook:
         self._kind.early_plans.put(self._args, self._plan)
         return content
 
-    def do_whole(self) -> DoneWhole | None:
-        done = self._kind.make_tiny(self._args, self._plan)
+    def do_whole(self, *, is_near: bool) -> DoneWhole | None:
+        try:
+            done = self._kind.make_tiny(self._args, self._plan, is_near=is_near)
+        except NotNear:
+            self._kind.early_plans.take(self._args)  # it will be looked up again
+            raise
         if done is not None:
             self._kind.early_plans.take(self._args)
         return done

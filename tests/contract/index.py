@@ -181,31 +181,16 @@ class IndexContract(
         with pytest.raises(DatabaseError):
             await index.write(store_all("p"))
 
-    async def test_what_is_looked_up_is_given_to_the_write(self, tmp_path: Path) -> None:
-        async with self.open(tmp_path) as index:
-            await index.write(store_all("p/s/e/i"))
-            found = await index.read_then_write(
-                lambda tx: tx.find("i") is not None,
-                lambda tx, is_there: tx.set_property("found", str(is_there)),
-            )
-            assert found is True
-            assert await index.read(lambda tx: tx.get_property("found")) == "True"
-
-    async def test_a_look_that_raises_writes_nothing(self, tmp_path: Path) -> None:
+    async def test_a_look_at_once_gives_what_a_read_gives(self, tmp_path: Path) -> None:
         def refuse(_: object) -> None:
             raise Refused
 
         async with self.open(tmp_path) as index:
+            await index.write(store_all("p/s/e/i"))
+            found = index.read_at_once(lambda tx: tx.find("i"))
+            assert found is not None
+            assert found.unwrap() == await index.read(lambda tx: tx.find("i"))
+            refused = index.read_at_once(refuse)
+            assert refused is not None
             with pytest.raises(Refused):
-                await index.read_then_write(refuse, lambda tx, _: tx.set_property("key", "new"))
-            assert await index.read(lambda tx: tx.get_property("key")) is None
-
-    async def test_a_write_that_raises_after_its_look_leaves_no_trace(self, tmp_path: Path) -> None:
-        def fail(tx: Transaction, value: str) -> None:
-            tx.set_property("key", value)
-            raise Refused
-
-        async with self.open(tmp_path) as index:
-            with pytest.raises(Refused):
-                await index.read_then_write(lambda _: "new", fail)
-            assert await index.read(lambda tx: tx.get_property("key")) is None
+                refused.unwrap()

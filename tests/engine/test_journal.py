@@ -14,10 +14,10 @@ from orthanc_trio.jobs.journal import (
     LAZY_DELAY_S,
     RETRY_DELAY_S,
     Journal,
-    NewJob,
     UnsavedStore,
     decode_record,
 )
+from orthanc_trio.jobs.submission_log import NewJob
 from orthanc_trio.model.error_code import ErrorCode
 from orthanc_trio.model.errors import DatabaseError
 from orthanc_trio.model.job import JobFault, JobOutput, JobRecord, JobState
@@ -294,10 +294,9 @@ async def test_an_unsaved_store_keeps_outputs_in_memory_and_shows_earlier_ones()
     earlier.outputs = {"old": b"old"}
     store = UnsavedStore(earlier)
     assert await store.output_uses() == {"old": None}
-    await store.insert("a", lambda _: NewJob(b"{}", {"a.archive": b"a"}), {})
-    await store.insert(
-        "b", lambda _: NewJob(b"{}", {"b.archive": b"b"}), {"a.archive": None, "b.archive": 1.0}
-    )
+    await store.insert(NewJob("a", b"{}", {"a.archive": b"a"}))
+    await store.insert(NewJob("b", b"{}", {"b.archive": b"b"}))
+    await store.save({}, (), {"a.archive": None, "b.archive": 1.0})
     files = ("old", "a.archive", "b.archive")
     assert [await store.load_output(file) for file in files] == [b"old", None, b"b"]
     await store.save({}, (), {"b.archive": None})

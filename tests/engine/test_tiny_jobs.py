@@ -1,4 +1,4 @@
-"""Jobs that are looked up, and perhaps done, in the hop that saves them."""
+"""Jobs that are looked up, and perhaps done, before they are saved."""
 
 import os
 from pathlib import Path
@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from trio.testing import MockClock
 
 from orthanc_trio.extent import Chunk
 from orthanc_trio.jobs.attempt import AnyOutcome
 from orthanc_trio.jobs.journal import decode_record
-from orthanc_trio.jobs.kind import Look
+from orthanc_trio.jobs.kind import Look, NotNear
 from orthanc_trio.jobs.options import Limits
 from orthanc_trio.jobs.outputs import Outputs
 from orthanc_trio.model.errors import DatabaseUnavailable, FullStorage, UnknownResource
@@ -31,9 +32,11 @@ class TinyLook:
             raise self._kind.refusal
         return {"Label": self._args.label}
 
-    def do_whole(self) -> DoneWhole | None:
+    def do_whole(self, *, is_near: bool) -> DoneWhole | None:
         if self._args.steps > 1:
             return None
+        if is_near and self._kind.is_far:
+            raise NotNear
         if self._kind.fault is not None:
             raise self._kind.fault
         self._kind.effects.append((self._args.label, 0))
@@ -46,6 +49,8 @@ class TinyKind(CountKind):
 
     fault: Exception | None = None
     has_output = False
+    is_far = False
+    """Whether it would keep the event loop waiting."""
 
     async def check(self, args: CountArgs) -> Look:
         return TinyLook(self, args)
@@ -194,13 +199,15 @@ async def test_the_output_of_a_tiny_job_is_kept_and_makes_place_for_the_next(tmp
     assert names(tmp_path) == set()
 
 
-async def test_an_output_that_makes_place_is_removed_with_the_next_save(tmp_path: Path) -> None:
+async def test_an_output_that_makes_place_is_removed_with_the_next_save(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
     outputs = Outputs(tmp_path, max_files=1)
     async with running_engine(kind_with_output(), outputs=outputs) as rig:
         records = [await rig.engine.submit("Count", CountArgs(label=label)) for label in "abc"]
-        assert rig.store.writes == 3
-        last = [record.outputs[0].file for record in records[1:]]
-        assert rig.store.outputs == dict(zip(last, (b"b", b"c"), strict=True))
+        assert (rig.store.writes, len(rig.store.outputs)) == (3, 3)
+        await trio.sleep(1)
+        assert rig.store.outputs == {records[2].outputs[0].file: b"c"}
 
 
 async def test_the_limit_of_outputs_is_one_for_small_and_large_ones(tmp_path: Path) -> None:
@@ -291,9 +298,27 @@ async def test_tiny_jobs_that_come_together_are_all_done_at_once() -> None:
         rig.check_at_rest()
 
 
+@pytest.mark.parametrize("is_near", [False, True])
+async def test_what_would_keep_the_event_loop_waiting_is_done_in_a_thread(*, is_near: bool) -> None:
+    kind, store = TinyKind(), MemoryStore()
+    store.is_near, kind.is_far = is_near, is_near
+    looks: list[None] = []
+
+    async def note() -> None:
+        looks.append(None)
+        await trio.lowlevel.checkpoint()
+
+    store.before_look = note
+    async with running_engine(kind, store=store) as rig:
+        record = await rig.engine.submit("Count", CountArgs(label="a"))
+        assert (record.state, record.content) == (JobState.SUCCESS, {"Label": "a", "Counted": 1})
+        assert (kind.effects, looks) == ([("a", 0)], [None])
+        rig.check_at_rest()
+
+
 async def test_tiny_jobs_that_wait_leave_the_slot_to_a_job_that_is_there() -> None:
-    gate, store, may_write = Gate(), MemoryStore(), trio.Event()
-    store.before_write = may_write.wait
+    gate, store, may_look = Gate(), MemoryStore(), trio.Event()
+    store.is_near, store.before_look = False, may_look.wait
     async with running_engine(TinyKind(gate), store=store, concurrent_jobs=1) as rig:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(rig.engine.submit, "Count", LARGE)
@@ -302,18 +327,17 @@ async def test_tiny_jobs_that_wait_leave_the_slot_to_a_job_that_is_there() -> No
                 nursery.start_soon(rig.engine.submit, "Count", CountArgs())
             await trio.testing.wait_all_tasks_blocked()
             assert rig.engine.ids() == []
-            may_write.set()
+            may_look.set()
         await gate.arrival()
-        counts = [rig.engine.count(state) for state in (JobState.RUNNING, JobState.PENDING)]
-        assert counts == [1, 3]
+        assert rig.engine.count(JobState.RUNNING) == 1
         gate.open(5)
         for job_id in rig.engine.ids():
             assert (await rig.engine.wait(job_id)).state is JobState.SUCCESS
 
 
 async def test_a_submission_that_waits_for_its_turn_ends_with_the_engine() -> None:
-    store, may_write = MemoryStore(), trio.Event()
-    store.before_write = may_write.wait
+    store, may_look = MemoryStore(), trio.Event()
+    store.is_near, store.before_look = False, may_look.wait
     refused: list[bool] = []
 
     async def submit(rig: Rig) -> None:
@@ -331,5 +355,5 @@ async def test_a_submission_that_waits_for_its_turn_ends_with_the_engine() -> No
         await trio.testing.wait_all_tasks_blocked()
         nursery.start_soon(rig.engine.stop, 0)
         await trio.testing.wait_all_tasks_blocked()
-        may_write.set()
+        may_look.set()
     assert refused == [True, True]

@@ -9,15 +9,17 @@ from typing import Any, TypeVar
 
 import trio
 from msgspec import Raw, Struct
+from outcome import Outcome, capture
 
 from orthanc_trio.bus import EventBus
 from orthanc_trio.index.index import Index
 from orthanc_trio.jobs.attempt import AnyKind, AnyOutcome, InWorker
 from orthanc_trio.jobs.engine import JobsEngine, Signal
-from orthanc_trio.jobs.journal import NewJob, OutputNews
+from orthanc_trio.jobs.journal import OutputNews
 from orthanc_trio.jobs.kind import Look, StepContext
 from orthanc_trio.jobs.options import EngineOptions, HistoryOptions
 from orthanc_trio.jobs.outputs import Outputs
+from orthanc_trio.jobs.submission_log import NewJob
 from orthanc_trio.model.errors import DatabaseError
 from orthanc_trio.model.event import Event, JobEvent, JobForgotten
 from orthanc_trio.model.job import Continue, Done, JobRecord, JobState
@@ -165,6 +167,9 @@ class MemoryStore:
         self.is_dead = False
         """As after SIGKILL: nothing arrives any more."""
         self.dies_at_write: int | None = None
+        self.is_near = True
+        """Whether looks may be done at once; else in what stands for a thread."""
+        self.before_look: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
         self.before_write: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
 
     async def save(
@@ -181,11 +186,10 @@ class MemoryStore:
                 else:
                     self.uses[file] = used_s
 
-    async def insert(self, job_id: str, make: Callable[[Any], NewJob], output_news: OutputNews) -> None:
-        new = await self.look(make)
-        await self.save({job_id: new.record}, (), output_news)
+    async def insert(self, job: NewJob) -> None:
+        await self.save({job.id: job.record}, (), {})
         if not self.is_dead:
-            self.outputs.update(new.outputs)
+            self.outputs.update(job.outputs)
 
     async def load_output(self, file: str) -> bytes | None:
         await trio.lowlevel.checkpoint()
@@ -195,10 +199,15 @@ class MemoryStore:
         await trio.lowlevel.checkpoint()
         return {file: self.uses.get(file) for file in self.outputs}
 
+    def look_at_once(self, function: Callable[[Any], T]) -> Outcome[T] | None:
+        if not self.is_near:
+            return None
+        return capture(function, None) if self.index is None else self.index.read_at_once(function)
+
     async def look(self, function: Callable[[Any], T]) -> T:
+        await self.before_look()
         if self.index is not None:
             return await self.index.read(function)
-        await trio.lowlevel.checkpoint()
         return function(None)
 
     async def load(self, read: Callable[[bytes], T]) -> list[T]:

@@ -67,7 +67,7 @@ class SlowIndex:
         self.may_return = trio.Event()
         self.write = index.write
         self.write_here = index.write_here
-        self.read_then_write = index.read_then_write
+        self.read_at_once = index.read_at_once
 
     async def read(self, function: Callable[[ReadTransaction], T], *, is_quick: bool = False) -> T:
         result = await self._index.read(function, is_quick=is_quick)

@@ -282,7 +282,7 @@ class _FailingIndex:
     def __init__(self, index: Index) -> None:
         self._index = index
         self.failures = 0
-        self.read_then_write = index.read_then_write
+        self.read_at_once = index.read_at_once
 
     async def read(self, function: Callable[[ReadTransaction], T], *, is_quick: bool = False) -> T:
         return await self._index.read(function, is_quick=is_quick)

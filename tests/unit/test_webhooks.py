@@ -173,7 +173,7 @@ class MortalIndex:
     def __init__(self, index: Index) -> None:
         self._index = index
         self.writes = 0
-        self.read_then_write = index.read_then_write
+        self.read_at_once = index.read_at_once
         self.dies_at_write: int | None = None
         self.fails = 0
         self.died = trio.Event()
