@@ -102,7 +102,7 @@ async def flush_in_thread(descriptor: int) -> None:
 
 
 def quickest_flush() -> Flush:
-    """Return the quickest flush that this system offers. Blocks: the library is large, and imported only here."""
+    """Return the quickest flush of this system. Blocks: the library is large, and imported only here."""
     try:
         from caio import linux_aio
 
