@@ -1,6 +1,7 @@
 """The log of new jobs: what was synced is there after any end of the process, in order, and nothing else."""
 
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orthanc_trio.jobs import submission_log
 from orthanc_trio.jobs.submission_log import Entry, NewJob, SubmissionLog, decode_frames, encode_frame
 from orthanc_trio.model.errors import DatabaseError
 
@@ -132,7 +132,7 @@ async def test_on_a_small_disk_the_log_takes_nothing_and_gives_what_it_has(
     class Usage:
         free = 10 * HALF
 
-    monkeypatch.setattr(submission_log.shutil, "disk_usage", lambda _: Usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage)
     with opened(path) as log:
         assert ids(log.waiting()) == ["1"]
         log.note_entered(1)
