@@ -18,15 +18,12 @@ from ..model.errors import OrthancError
 from ..model.job import JobRecord
 from .options import Holds
 from .submission import Submission
-from .submission_log import NewJob
+from .submission_log import NewJob, OutputNews
 
 if TYPE_CHECKING:
     from outcome import Outcome
 
 T = TypeVar("T")
-
-OutputNews = Mapping[str, float | None]
-"""What became of saved outputs: when each was used last, in seconds since 1970; None: it is to be dropped."""
 
 LAZY_DELAY_S: Final = 0.1
 RETRY_DELAY_S: Final = 1.0
@@ -142,6 +139,7 @@ class UnsavedStore:
 
     async def insert(self, job: NewJob) -> None:
         """Write nothing; the outputs are kept in memory."""
+        self._drop_outputs(job.news)
         self._outputs |= job.outputs
 
     async def load_output(self, file: str) -> bytes | None:
@@ -252,14 +250,16 @@ class Journal:
         if not record.is_durable:
             self._fleeting_outputs |= outputs
             return
+        news, self._output_news = self._output_news, {}
         is_saved = False
         try:
-            await self._store.insert(NewJob(record.id, encode_record(record), outputs))
+            await self._store.insert(NewJob(record.id, encode_record(record), outputs, news))
             self._has_inserted = True
             self._has_work.set()
             is_saved = True
         finally:
             if not is_saved:  # it may be saved all the same
+                self._output_news = {**news, **self._output_news}
                 self.forget(record)
                 self.drop_outputs(outputs)
 

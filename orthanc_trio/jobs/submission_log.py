@@ -30,12 +30,18 @@ _ROOM_SHARE: Final = 64
 _HEAD: Final = Layout("<II")
 
 
+OutputNews = Mapping[str, float | None]
+"""What became of saved outputs: when each was used last, in seconds since 1970; None: it is to be dropped."""
+
+
 class NewJob(Struct, frozen=True, array_like=True):
     """What is saved of a new job. Of one that has ended already also its outputs, by file."""
 
     id: str
     record: bytes
     outputs: Mapping[str, bytes]
+    news: OutputNews = {}
+    """Of the outputs of others; known before this job is."""
 
 
 class Entry(Struct, frozen=True, array_like=True):

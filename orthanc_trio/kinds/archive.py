@@ -36,7 +36,7 @@ from .archive_plan import (
 )
 from .archive_step import ArchiveStep, ArchiveThreads, Context
 from .archive_transcode import Transcoding
-from .archive_whole import Whole, is_small, is_tiny, make_whole, write_whole
+from .archive_whole import Whole, is_small, is_tiny, make_whole, make_whole_near, write_whole
 from .archive_writer import ArchiveCursor, ArchivePaths
 from .bundle import KindServices
 
@@ -109,8 +109,10 @@ class ArchiveKind:
         options = self._pack_options(args)
         if args.transcode is not None or not is_tiny(plan, options):
             return None
-        make = partial(make_whole, plan=plan, options=options)
-        whole = self._services.storage.run_here(make)
+        make = make_whole_near if is_near else make_whole
+        whole = self._services.storage.run_here(partial(make, plan=plan, options=options))
+        if whole is None:
+            raise NotNear
         output = SmallOutput("archive", args.filename, _ZIP, whole.data)
         content = _size_content("ArchiveSize", len(whole.data)) | _failures(whole.vanished)
         return DoneWhole(content, (output,))

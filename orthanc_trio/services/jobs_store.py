@@ -7,8 +7,7 @@ from outcome import Outcome
 
 from ..index.index import Index
 from ..index.transaction import Transaction
-from ..jobs.journal import OutputNews
-from ..jobs.submission_log import Entry, NewJob, SubmissionLog
+from ..jobs.submission_log import Entry, NewJob, OutputNews, SubmissionLog
 
 T = TypeVar("T")
 
@@ -105,6 +104,7 @@ def _enter_logged(tx: Transaction, entries: Sequence[Entry]) -> None:
 
 
 def _enter(tx: Transaction, job: NewJob) -> None:
+    _enter_news(tx, job.news)  # first, so that their room is used again
     tx.save_jobs({job.id: job.record})
     for file, data in job.outputs.items():
         tx.save_output(file, data)

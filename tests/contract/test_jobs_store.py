@@ -109,6 +109,17 @@ async def test_what_does_not_fit_into_the_log_goes_to_the_index(kind: IndexBacke
         assert (len(records), len(uses)) == (101, 100)
 
 
+@on_each_index
+async def test_the_news_that_come_with_a_new_job_are_entered_once(kind: IndexBackend, tmp_path: Path) -> None:
+    async with open_index(kind, tmp_path / "index") as index:
+        async with opened(index, tmp_path) as store:
+            await store.load(bytes)
+            await store.insert(new_job("a"))
+            await store.insert(new_job("b"))
+            await store.insert(NewJob("c", b"c 0", {}, {"a.archive": None, "b.archive": 5.0}))
+        assert await contents(index, tmp_path) == ([b"a 0", b"b 0", b"c 0"], {"b.archive": 5.0})
+
+
 IDS = st.sampled_from("abcde")
 STEPS = st.lists(
     st.one_of(

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from orthanc_trio.jobs.journal import OutputNews
 from orthanc_trio.jobs.options import Limits
+from orthanc_trio.jobs.submission_log import OutputNews
 from orthanc_trio.model.job import JobState, SubmitOptions
 from tests.support.jobs import CountArgs, CountKind, MemoryStore, Rig, running_engine
 
@@ -13,7 +13,7 @@ MANY = 3000
 
 
 class CountingStore(MemoryStore):
-    """Notes how many rows each save writes or removes."""
+    """Notes how many rows each save writes or removes, if any."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -22,7 +22,8 @@ class CountingStore(MemoryStore):
     async def save(
         self, records: Mapping[str, bytes], removed: Sequence[str], output_news: OutputNews
     ) -> None:
-        self.rows.append(len(records) + len(removed))
+        if rows := len(records) + len(removed):
+            self.rows.append(rows)
         await super().save(records, removed, output_news)
 
 

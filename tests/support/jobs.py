@@ -15,11 +15,10 @@ from orthanc_trio.bus import EventBus
 from orthanc_trio.index.index import Index
 from orthanc_trio.jobs.attempt import AnyKind, AnyOutcome, InWorker
 from orthanc_trio.jobs.engine import JobsEngine, Signal
-from orthanc_trio.jobs.journal import OutputNews
 from orthanc_trio.jobs.kind import Look, StepContext
 from orthanc_trio.jobs.options import EngineOptions, HistoryOptions
 from orthanc_trio.jobs.outputs import Outputs
-from orthanc_trio.jobs.submission_log import NewJob
+from orthanc_trio.jobs.submission_log import NewJob, OutputNews
 from orthanc_trio.model.errors import DatabaseError
 from orthanc_trio.model.event import Event, JobEvent, JobForgotten
 from orthanc_trio.model.job import Continue, Done, JobRecord, JobState
@@ -187,7 +186,7 @@ class MemoryStore:
                     self.uses[file] = used_s
 
     async def insert(self, job: NewJob) -> None:
-        await self.save({job.id: job.record}, (), {})
+        await self.save({job.id: job.record}, (), job.news)
         if not self.is_dead:
             self.outputs.update(job.outputs)
 
