@@ -159,24 +159,21 @@ class JobsEngine(JobsControl):
             record = replace(record, content=checked)
             await self._ledger.admit(record, sink)
         else:
-            submission = await self._looked_up(record, checked, sink)
+            may_wait = sink is None
+            submission = Submission(record, checked, has_turn=may_wait and self._has_room(record))
+            if not self._ledger.journal.look_up_at_once(submission):
+                submission = await self._looked_up_in_thread(record, checked, may_wait=may_wait)
             record = await self._ledger.admit_looked_up(submission, sink)
         self._fill_slots()
         return record
 
-    async def _looked_up(
-        self, record: JobRecord, look: Look, sink: trio.abc.SendChannel[Chunk] | None
-    ) -> Submission:
-        """Look a new job up. It may be done at once if no other one has a better right to a slot."""
-        may_wait, registry = sink is None, self._ledger.registry
-        has_turn = may_wait and self.slots.available_tokens > 0 and registry.has_room(record)
-        submission = Submission(record, look, has_turn=has_turn)
-        if await self._ledger.journal.look_up(submission, is_near=True):
-            return submission
-        return await self._looked_up_in_thread(record, look, may_wait=may_wait)
+    def _has_room(self, record: JobRecord) -> bool:
+        """Whether a new job may be done at once, since no other one has a better right to a slot."""
+        has_slot = self.slots.borrowed_tokens < self._options.concurrent_jobs
+        return has_slot and self._ledger.registry.has_room(record)
 
     async def _looked_up_in_thread(self, record: JobRecord, look: Look, *, may_wait: bool) -> Submission:
-        """Do so in a thread. A job that is done there has a slot meanwhile.
+        """Look a new job up in a thread. One that is done there has a slot meanwhile.
 
         Slots that are taken by such submissions are waited for: a turn as a job costs several times as much.
         """
@@ -185,16 +182,16 @@ class JobsEngine(JobsControl):
             await self._slot_is_back.park()
         if self._is_stopping:
             raise DatabaseUnavailable
-        has_turn = may_wait and slots.available_tokens > 0 and registry.has_room(record)
+        has_turn = may_wait and self._has_room(record)
         submission = Submission(record, look, has_turn=has_turn)
         if not has_turn:
-            await journal.look_up(submission, is_near=False)
+            await journal.look_up(submission)
             return submission
         slots.acquire_on_behalf_of_nowait(record.id)
         registry.reserve(record)
         self._at_once += 1
         try:
-            await journal.look_up(submission, is_near=False)
+            await journal.look_up(submission)
             return submission
         finally:
             self._at_once -= 1
@@ -294,7 +291,7 @@ class JobsEngine(JobsControl):
     def _fill_slots(self) -> None:
         """Start the best jobs, as many as there are free slots. Nothing waits here, so priority decides."""
         slotless = self._options.slotless
-        while not self._is_stopping:
+        while not self._is_stopping and self._ledger.registry.waiting:
             record = self._ledger.begin(None if self.slots.available_tokens else slotless)
             if record is None:
                 return

@@ -231,16 +231,17 @@ class Journal:
             self._unsaved[record.id] = record
             await self._write_through(record.id)
 
-    async def look_up(self, submission: Submission, *, is_near: bool) -> bool:
-        """Let a new job look up what it needs, with `is_near` in the event loop; False if that takes long.
+    def look_up_at_once(self, submission: Submission) -> bool:
+        """Let a new job look up what it needs in the event loop; False if that takes long.
 
         Raises what its look and the store raise.
         """
-        if not is_near:
-            await self._store.look(submission.look_up)
-            return True
         looked = self._store.look_at_once(submission.look_up_near)
         return looked is not None and looked.unwrap()
+
+    async def look_up(self, submission: Submission) -> None:
+        """Do so in a thread."""
+        await self._store.look(submission.look_up)
 
     async def insert(self, record: JobRecord, outputs: Mapping[str, bytes]) -> None:
         """Return when a new job is durable, with outputs that it may have. Raises what the store raises.

@@ -18,7 +18,6 @@ from ..model.job import JobRecord, JobState
 from .journal import Journal
 from .outputs import Outputs, job_of
 from .registry import JobsRegistry
-from .states import Move, moved
 from .submission import Submission
 
 PROGRESS_PERIOD_S: Final = 0.1
@@ -113,10 +112,9 @@ class Ledger:
         await self.journal.insert(submission.record, submission.outputs)
         if sink is not None:
             self._sinks[submission.record.id] = sink
-        if submission.is_done:
-            # What it passed is told, and not kept: nobody can look in between.
-            self._publish(JobEvent(submission.pending))
-            self._publish(JobEvent(moved(submission.pending, Move.START, submission.pending.created)))
+        # What it passed is told, and not kept: nobody can look in between.
+        for record in submission.passed:
+            self._publish(JobEvent(record))
         self.settle(submission.record, submission.outputs)
         return submission.record
 
@@ -125,8 +123,6 @@ class Ledger:
 
         Not saved: after a crash a job that was running is as one that was pending.
         """
-        if not self.registry.waiting:
-            return None
         record = self.registry.start_best(self.now(), types)
         if record is not None:
             self._publish(JobEvent(record))

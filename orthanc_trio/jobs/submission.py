@@ -31,13 +31,10 @@ class Submission:
         """The job as it was submitted; with its content once it is looked up."""
         self.record = record
         """The job as it is saved: pending, or a success."""
+        self.passed: tuple[JobRecord, ...] = ()
+        """What a job that is done was before it ended, in order."""
         self.outputs: dict[str, bytes] = {}
         """The content of its outputs, by file, which is saved with it."""
-
-    @property
-    def is_done(self) -> bool:
-        """Whether the job has ended already."""
-        return self.record is not self.pending
 
     def look_up_near(self, view: Any) -> bool:
         """Make the record in the event loop; False if that would take long. Raises what the look raises."""
@@ -58,21 +55,24 @@ class Submission:
             content = self.pending.content | done.content
             running = moved(self.pending, Move.START, self.pending.created)
             now = self.pending.created + timedelta(seconds=time.perf_counter() - self._begin_s)
+            self.passed = self.pending, running
             self.record = moved(running, Move.SUCCEED, now, content=content, outputs=self._named(done))
 
     def _named(self, done: DoneWhole) -> tuple[JobOutput, ...]:
-        files = [file_of(self.pending.id, output.key) for output in done.outputs]
-        self.outputs = {file: output.data for file, output in zip(files, done.outputs, strict=True)}
-        return tuple(
-            JobOutput(
-                key=output.key,
-                file=file,
-                filename=output.filename,
-                media_type=output.media_type,
-                size_bytes=len(output.data),
+        named = []
+        for output in done.outputs:
+            file = file_of(self.pending.id, output.key)
+            self.outputs[file] = output.data
+            named.append(
+                JobOutput(
+                    key=output.key,
+                    file=file,
+                    filename=output.filename,
+                    media_type=output.media_type,
+                    size_bytes=len(output.data),
+                )
             )
-            for file, output in zip(files, done.outputs, strict=True)
-        )
+        return tuple(named)
 
     def _do(self, *, is_near: bool) -> DoneWhole | None:
         try:
