@@ -149,10 +149,16 @@ def running_server(
 
 
 def stored_files(server: Server) -> set[str]:
-    """The keys of all files in the storage area, settled or not."""
+    """The keys of all files in the storage area, settled or not.
+
+    A file may be settled meanwhile, which moves it: so those that are not are listed first; none is missed.
+    """
+    incoming = server.storage / "incoming"
+    walks = (os.walk(folder) for folder in (incoming, server.storage))
     return {
         name
-        for root, _, names in os.walk(server.storage)
+        for walk in walks
+        for root, _, names in walk
         for name in names
         if len(name) == 36 and Path(root).name != "jobs"
     }
