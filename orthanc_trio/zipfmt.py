@@ -43,7 +43,7 @@ _COMMON = Layout("<5H3L2H")
 _CENTRAL_END = Layout("<3H2L")
 
 
-class Entry(Struct, frozen=True, kw_only=True):
+class Entry(Struct, frozen=True, kw_only=True, gc=False):
     """What is said of one member in both of its headers. Sizes in bytes, `time` as DOS writes it."""
 
     name: bytes

@@ -44,6 +44,10 @@ class Look(Protocol):
         """
         ...
 
+    def leave_for_later(self) -> None:
+        """Keep what was found, if that helps, for the job that will run in its turn. Called at most once."""
+        ...
+
 
 class StepContext(Protocol[CursorT_contra]):
     """What the engine offers to a running step."""

@@ -51,7 +51,9 @@ class Submission:
     def _look_up(self, view: Any, *, is_near: bool) -> None:
         self.pending = self.record = replace(self.pending, content=self._look.content(view))
         done = self._do(is_near=is_near) if self._has_turn else None
-        if done is not None:
+        if done is None:
+            self._look.leave_for_later()
+        else:
             content = self.pending.content | done.content
             running = moved(self.pending, Move.START, self.pending.created)
             now = self.pending.created + timedelta(seconds=time.perf_counter() - self._begin_s)

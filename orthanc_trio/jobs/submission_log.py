@@ -34,7 +34,7 @@ OutputNews = Mapping[str, float | None]
 """What became of saved outputs: when each was used last, in seconds since 1970; None: it is to be dropped."""
 
 
-class NewJob(Struct, frozen=True, array_like=True):
+class NewJob(Struct, frozen=True, array_like=True, gc=False):
     """What is saved of a new job. Of one that has ended already also its outputs, by file."""
 
     id: str
@@ -44,7 +44,7 @@ class NewJob(Struct, frozen=True, array_like=True):
     """Of the outputs of others; known before this job is."""
 
 
-class Entry(Struct, frozen=True, array_like=True):
+class Entry(Struct, frozen=True, array_like=True, gc=False):
     """A new job, and its number: they go up by one from the first job that was ever logged."""
 
     number: int

@@ -215,18 +215,13 @@ class _ArchiveLook:
 
     def content(self, view: ReadTransaction) -> dict[str, Any]:
         content, self._plan = self._kind.measure(self._args, view)
-        self._kind.early_plans.put(self._args, self._plan)
         return content
 
     def do_whole(self, *, is_near: bool) -> DoneWhole | None:
-        try:
-            done = self._kind.make_tiny(self._args, self._plan, is_near=is_near)
-        except NotNear:
-            self._kind.early_plans.take(self._args)  # it will be looked up again
-            raise
-        if done is not None:
-            self._kind.early_plans.take(self._args)
-        return done
+        return self._kind.make_tiny(self._args, self._plan, is_near=is_near)
+
+    def leave_for_later(self) -> None:
+        self._kind.early_plans.put(self._args, self._plan)
 
 
 class _EarlyPlans:
@@ -262,6 +257,8 @@ def _content(cursor: ArchiveCursor) -> dict[str, Any]:
 
 
 def _failures(vanished: Sequence[Member]) -> dict[str, Any]:
+    if not vanished:
+        return {}
     return failures_content(FailedInstance(member.id, _VANISHED) for member in vanished)
 
 

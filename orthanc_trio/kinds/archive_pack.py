@@ -71,7 +71,7 @@ class LeafOptions(Struct, frozen=True):
     now: datetime
 
 
-class PackOptions(Struct, frozen=True):
+class PackOptions(Struct, frozen=True, gc=False):
     """What is made of members besides the ZIP. `time` is theirs, as DOS writes it."""
 
     time: int

@@ -52,7 +52,7 @@ class _NameOf(Protocol):
     def __call__(self, tags: Mapping[str, str], *, utf8: bool) -> str: ...
 
 
-class ArchiveArgs(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ArchiveArgs(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Which resources to put into an archive, and how they were asked for.
 
     Each pending job holds one, encoded: so only what is not a matter of course.
@@ -78,14 +78,14 @@ class ArchiveArgs(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """1 to 100, if `transcode` loses something; None for the default."""
 
 
-class Deflated(Struct, frozen=True, array_like=True):
+class Deflated(Struct, frozen=True, array_like=True, gc=False):
     """A file that is stored as a raw deflate stream of `size` bytes; `crc32` is that of its content."""
 
     size: int
     crc32: int
 
 
-class Member(Struct, frozen=True, array_like=True):
+class Member(Struct, frozen=True, array_like=True, gc=False):
     """One file of the archive: `folder` is a position in the plan's list, `size` in bytes uncompressed.
 
     `uid` is its SOP Instance UID, if there will be a manifest; `id` is the instance's.
@@ -102,7 +102,7 @@ class Member(Struct, frozen=True, array_like=True):
     is_to_transcode: bool = False
 
 
-class ArchivePlan(Struct, frozen=True):
+class ArchivePlan(Struct, frozen=True, gc=False):
     """All members of the archive in their order, or the next of them. Each folder is a path that ends with a
     slash.
     """
@@ -130,7 +130,7 @@ Pages = Callable[[ReadTransaction, ArchiveArgs], Iterator[ArchivePlan]]
 """Plans an archive page by page, all of one view of the index: `archive_pages` or `media_pages`."""
 
 
-class Survey(Struct, frozen=True):
+class Survey(Struct, frozen=True, gc=False):
     """What an archive will hold, and the plan of a small one; of a large one no page is made yet."""
 
     instances: int

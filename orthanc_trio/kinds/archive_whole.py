@@ -36,7 +36,7 @@ def _is_within(instances: int, size: int, plan: ArchivePlan, options: PackOption
     return plan.is_whole and is_bare and len(plan.members) <= instances and plan.size <= size
 
 
-class Whole(Struct, frozen=True):
+class Whole(Struct, frozen=True, gc=False):
     """The bytes of an archive, and the members that are not in it because their files have vanished."""
 
     data: bytes

@@ -65,7 +65,7 @@ class ResourcesTouched(Struct, frozen=True):
     ids: tuple[str, ...]
 
 
-class JobEvent(Struct, frozen=True):
+class JobEvent(Struct, frozen=True, gc=False):
     """A job was submitted, moved on, or changed its state."""
 
     record: JobRecord

@@ -55,7 +55,7 @@ class JobFault(Struct, frozen=True, kw_only=True, gc=False):
     payload: Any = None
 
 
-class JobOutput(Struct, frozen=True, kw_only=True):
+class JobOutput(Struct, frozen=True, kw_only=True, gc=False):
     """A file that a job left: `key` is its name in the URL, `file` its name among all outputs."""
 
     key: str
@@ -103,7 +103,7 @@ class Done(Struct, frozen=True):
     outputs: tuple[JobOutput, ...] = ()
 
 
-class SmallOutput(Struct, frozen=True):
+class SmallOutput(Struct, frozen=True, gc=False):
     """A file that a job leaves, and that is small enough to be saved with the record of its end."""
 
     key: str
@@ -112,7 +112,7 @@ class SmallOutput(Struct, frozen=True):
     data: bytes
 
 
-class DoneWhole(Struct, frozen=True):
+class DoneWhole(Struct, frozen=True, gc=False):
     """The whole job was done at once. `content` is merged into the content of the record."""
 
     content: dict[str, Any]

@@ -102,7 +102,7 @@ def _hash(text: str) -> str:
     return "-".join(digest[i : i + 8] for i in range(0, 40, 8))
 
 
-class Attachment(Struct, frozen=True, kw_only=True):
+class Attachment(Struct, frozen=True, kw_only=True, gc=False):
     """One file that belongs to a resource. `uuid` is its key in the storage area.
 
     `size` and `md5` are those of what is stored, the others those of the content.
@@ -156,7 +156,7 @@ SeriesPath = tuple[str, str, str]
 """A series: the Orthanc identifiers of its patient, of its study, and its own."""
 
 
-class LeafInstance(Struct, frozen=True, kw_only=True):
+class LeafInstance(Struct, frozen=True, kw_only=True, gc=False):
     """An instance with what an archive needs to name and copy it."""
 
     id: str

@@ -91,7 +91,9 @@ class Library:
         """Return what a check finds."""
         look = await kind.check(args)
         assert not isinstance(look, dict)
-        return await self.services.index.read(look.content)
+        content: dict[str, Any] = await self.services.index.read(look.content)
+        look.leave_for_later()
+        return content
 
     async def remove(self, id: str, level: ResourceLevel) -> None:
         """Remove a file behind the back of the index."""

@@ -17,7 +17,17 @@ from orthanc_trio.jobs.options import Limits
 from orthanc_trio.jobs.outputs import Outputs
 from orthanc_trio.model.errors import DatabaseUnavailable, FullStorage, UnknownResource
 from orthanc_trio.model.job import Done, DoneWhole, JobOutput, JobState, SmallOutput, SubmitOptions
-from tests.support.jobs import Context, CountArgs, CountKind, Gate, MemoryStore, Rig, names, running_engine
+from tests.support.jobs import (
+    Context,
+    CountArgs,
+    CountKind,
+    Gate,
+    MemoryStore,
+    Rig,
+    StepHook,
+    names,
+    running_engine,
+)
 
 DONE_AT_ONCE = [JobState.PENDING, JobState.RUNNING, JobState.SUCCESS]
 
@@ -43,6 +53,9 @@ class TinyLook:
         output = SmallOutput("archive", "a", "x", self._args.label.encode())
         return DoneWhole({"Counted": 1}, (output,) if self._kind.has_output else ())
 
+    def leave_for_later(self) -> None:
+        self._kind.left.append(self._args.label)
+
 
 class TinyKind(CountKind):
     """A job of one step is done at once; `fault` is what happens then."""
@@ -51,6 +64,11 @@ class TinyKind(CountKind):
     has_output = False
     is_far = False
     """Whether it would keep the event loop waiting."""
+
+    def __init__(self, step: StepHook | None = None) -> None:
+        super().__init__(*filter(None, [step]))
+        self.left: list[str] = []
+        """What will run in its turn."""
 
     async def check(self, args: CountArgs) -> Look:
         return TinyLook(self, args)
@@ -101,9 +119,11 @@ async def test_a_tiny_job_whose_result_streams_waits_for_its_turn() -> None:
 
 
 async def test_a_job_that_is_not_tiny_is_looked_up_and_run_as_any_other() -> None:
-    async with running_engine(TinyKind()) as rig:
+    kind = TinyKind()
+    async with running_engine(kind) as rig:
         record = await rig.engine.submit("Count", CountArgs(2, "a"))
         assert (record.state, record.content) == (JobState.PENDING, {"Label": "a"})
+        assert kind.left == ["a"]
         assert (await rig.engine.wait(record.id)).content == {"Label": "a", "Counted": 2}
 
 
@@ -314,7 +334,7 @@ async def test_what_would_keep_the_event_loop_waiting_is_done_in_a_thread(*, is_
     async with running_engine(kind, store=store) as rig:
         record = await rig.engine.submit("Count", CountArgs(label="a"))
         assert (record.state, record.content) == (JobState.SUCCESS, {"Label": "a", "Counted": 1})
-        assert (kind.effects, looks) == ([("a", 0)], [None])
+        assert (kind.effects, kind.left, looks) == ([("a", 0)], [], [None])
         rig.check_at_rest()
 
 
