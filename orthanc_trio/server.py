@@ -33,6 +33,7 @@ from .rest.request_meter import RequestMeter
 from .services.context import ServerContext
 from .services.ending import Ending
 from .services.explorer import Explorer, load_explorer
+from .services.huge_pages import HugePages
 from .services.limits import apply_limits
 from .services.measurements import counted_log
 from .services.settling import Settling
@@ -156,6 +157,7 @@ async def open_context(
                 await background.start(base.stability.run)
                 background.start_soon(context.feed.run)
                 background.start_soon(Trimming(base.metrics).run)
+                background.start_soon(HugePages().run)
                 async with trio.open_nursery() as engine:
                     await engine.start(jobs.run)
                     background.start_soon(webhooks.run)
