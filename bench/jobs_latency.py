@@ -17,6 +17,8 @@ _POLL_ALL_S = 0.25
 _CLOCK_S = 0.05
 _DEADLINE_S = 300.0
 _SUBMITTERS = 2
+_TOGETHER = 4
+"""So many connections submit at once, where one that waits for each answer would measure the waiting."""
 _LONG_HISTORY = 10_000
 
 
@@ -26,20 +28,26 @@ def submit_tiny(connection: Connection, instance: str) -> str:
     return str(job["ID"])
 
 
-def submit_many(server: Server, instance: str, count: int) -> set[str]:
-    """Submit so many tiny jobs, on two connections; return their identifiers when all have succeeded."""
+def _submit_together(server: Server, instance: str, count: int, connections: int) -> set[str]:
+    """Submit so many tiny jobs on some connections; return their identifiers."""
     jobs: list[str] = []
     todo = iter(range(count))
 
     def work(connection: Connection) -> None:
         jobs.extend(submit_tiny(connection, instance) for _ in todo)
 
-    in_parallel(server, _SUBMITTERS, work)
+    in_parallel(server, connections, work)
+    return set(jobs)
+
+
+def submit_many(server: Server, instance: str, count: int) -> set[str]:
+    """Submit so many tiny jobs, on two connections; return their identifiers when all have succeeded."""
+    jobs = _submit_together(server, instance, count, _SUBMITTERS)
     deadline = time.monotonic() + _DEADLINE_S
-    while not all_succeeded(server.get_json("/jobs?expand"), set(jobs)):
+    while not all_succeeded(server.get_json("/jobs?expand"), jobs):
         require(time.monotonic() < deadline, f"{count} jobs were not done after {_DEADLINE_S:.0f} s")
         time.sleep(_POLL_ALL_S)
-    return set(jobs)
+    return jobs
 
 
 def _load_with_history(server: Server, data: Data) -> str:
@@ -78,11 +86,21 @@ def _rate_samples(server: Server, data: Data, instance: str, when: str) -> list[
         submitted_s = time.time() - started
         done_s = _when_all_succeeded(connection, jobs, started) - started
     cpu_s = server.cpu_s() - before_s
+    together_s = _when_done_together(server, instance, count)
     return [
         Sample(f"jobs submitted on one connection{when}", "jobs/s", count / submitted_s, expected=1.0),
         Sample(f"jobs completed{when}", "jobs/s", count / done_s, expected=1.0),
         Sample(f"jobs completed{when}: server CPU", "ms/job", 1000 * cpu_s / count, Better.LOWER),
+        Sample(f"jobs completed, {_TOGETHER} connections{when}", "jobs/s", count / together_s, expected=1.0),
     ]
+
+
+def _when_done_together(server: Server, instance: str, count: int) -> float:
+    """Return the seconds from the first submission on several connections to the end of the last job."""
+    started = time.time()
+    jobs = _submit_together(server, instance, count, _TOGETHER)
+    with server.connect() as connection:
+        return _when_all_succeeded(connection, jobs, started) - started
 
 
 def _when_all_succeeded(connection: Connection, jobs: set[str], undone_at: float) -> float:
