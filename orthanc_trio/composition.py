@@ -15,7 +15,6 @@ from .index.index import Index
 from .jobs.engine import JobsEngine
 from .jobs.journal import UnsavedStore
 from .jobs.outputs import Outputs
-from .jobs.submission_log import SubmissionLog
 from .kinds import KindServices, discover
 from .metrics import Metrics
 from .remote.client import HttpClient
@@ -115,12 +114,9 @@ def make_kind_services(base: Base, rewriting: RewritingServices, http: HttpClien
     )
 
 
-def make_engine(
-    base: Base, services: KindServices, log: SubmissionLog | None, *, load_jobs: bool
-) -> JobsEngine:
+def make_engine(base: Base, services: KindServices, store: IndexJobsStore, *, load_jobs: bool) -> JobsEngine:
     """Return the jobs engine, not yet running."""
     settings = base.settings
-    store = IndexJobsStore(services.index, log)
     return JobsEngine(
         discover(services),
         store if settings.save_jobs and not settings.read_only else UnsavedStore(store),

@@ -34,6 +34,7 @@ from .services.context import ServerContext
 from .services.ending import Ending
 from .services.explorer import Explorer, load_explorer
 from .services.huge_pages import HugePages
+from .services.jobs_store import IndexJobsStore
 from .services.limits import apply_limits
 from .services.measurements import counted_log
 from .services.settling import Settling
@@ -146,9 +147,10 @@ async def open_context(
     ):
         rewriting = make_rewriting(base)
         kind_services = make_kind_services(base, rewriting, http)
-        jobs = make_engine(base, kind_services, log, load_jobs=load_jobs)
+        store = IndexJobsStore(base.index, log)
+        jobs = make_engine(base, kind_services, store, load_jobs=load_jobs)
         context = make_context(base, policy, rewriting, jobs)
-        webhooks = Webhooks(kind_services.hooks, jobs, base.index, now=utc_now)
+        webhooks = Webhooks(kind_services.hooks, jobs, base.index, store, now=utc_now)
         await webhooks.load(loads_jobs=load_jobs)
         told = (context.library, context.feed, context.job_meter, webhooks)
         with counted_log(base.metrics), closing(context.library), _all_told(base.bus, *told):

@@ -17,7 +17,7 @@ import trio
 from ..index.index import Index
 from ..index.transaction import ChangesPage, Transaction
 from ..jobs.engine import JobsEngine
-from ..jobs.journal import decode_record
+from ..jobs.journal import JobsStore, decode_record
 from ..model.errors import DatabaseUnavailable, OrthancError
 from ..model.event import ChangeEvent, ChangeType, Event, JobEvent, JobForgotten
 from ..model.job import JobRecord, SubmitOptions
@@ -41,10 +41,19 @@ class Webhooks:
     `load` first, then `notice` is subscribed to the bus for the events that it `hears`, then `run` must run.
     """
 
-    def __init__(self, hooks: Hooks, jobs: JobsEngine, index: Index, *, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        hooks: Hooks,
+        jobs: JobsEngine,
+        index: Index,
+        store: JobsStore,
+        *,
+        now: Callable[[], datetime],
+    ) -> None:
         self._hooks = hooks
         self._jobs = jobs
         self._index = index
+        self._store = store
         self._now = now
         self._receivers: list[Receiver] = []
         self._change_types: set[ChangeType] = set()
@@ -121,7 +130,7 @@ class Webhooks:
 
     async def _saved_jobs(self) -> list[JobRecord]:
         records = []
-        for data in await self._index.read(lambda tx: tx.load_jobs(bytes)):
+        for data in await self._store.load(bytes):
             # The journal warns of those that cannot be read.
             with suppress(msgspec.MsgspecError):
                 records.append(decode_record(data))

@@ -3,9 +3,10 @@
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -27,6 +28,7 @@ from orthanc_trio.index.transaction import ChangesPage, ReadTransaction, Transac
 from orthanc_trio.jobs.engine import JobsEngine
 from orthanc_trio.jobs.journal import decode_record
 from orthanc_trio.jobs.options import EngineOptions, HistoryOptions
+from orthanc_trio.jobs.submission_log import NewJob, SubmissionLog
 from orthanc_trio.kinds.webhook import WebhookKind
 from orthanc_trio.model.errors import BadParameterType, DatabaseError, OrthancError, ParameterOutOfRange
 from orthanc_trio.model.event import Change, ChangeEvent, ChangeType
@@ -195,11 +197,26 @@ class MortalIndex:
         return self._index.write_here(function)
 
 
-class World:
-    """What survives a process: the index, and the receivers."""
+class MortalLog(SubmissionLog):
+    """The log of new jobs of a process; it dies with the index, or with one of its own writes."""
 
-    def __init__(self, index: Index) -> None:
+    index: MortalIndex
+
+    def append(self, job: NewJob) -> bool:
+        index = self.index
+        index.writes += 1
+        if index.dies_at_write is not None and index.writes >= index.dies_at_write:
+            index.died.set()
+            return False  # so it goes to the index, which is dead
+        return super().append(job)
+
+
+class World:
+    """What survives a process: the index, the log of new jobs, and the receivers."""
+
+    def __init__(self, index: Index, log: Path) -> None:
         self.index = index
+        self.log = log
         self.delivered: list[tuple[str, dict[str, Any]]] = []
         """URL and body of all that was answered with 200."""
         self.is_away = False
@@ -230,6 +247,10 @@ class World:
     async def saved_deliveries(self) -> set[str]:
         """The events of the saved jobs that have not succeeded."""
         records = await self.index.read(lambda tx: tx.load_jobs(decode_record))
+        entered = int(await self.index.read(lambda tx: tx.get_property("jobs.logged")) or 0)
+        with closing(SubmissionLog.open(self.log, syncs=False)) as log:
+            waiting = [entry for entry in log.waiting() if entry.number > entered]
+        records += [decode_record(entry.job.record) for entry in waiting]
         return {
             msgspec.json.decode(record.args, type=Delivery).id
             for record in records
@@ -253,7 +274,12 @@ class Process:
     """One run of the server, as far as webhooks are concerned."""
 
     def __init__(
-        self, world: World, index: MortalIndex, webhooks: tuple[Webhook, ...], **engine: Any
+        self,
+        world: World,
+        index: MortalIndex,
+        log: SubmissionLog,
+        webhooks: tuple[Webhook, ...],
+        **engine: Any,
     ) -> None:
         self.world = world
         self.index = index
@@ -267,14 +293,14 @@ class Process:
         }
         self.engine = JobsEngine(
             (WebhookKind(self.hooks, world, now), self.kind),
-            IndexJobsStore(index),
+            store := IndexJobsStore(index, log),
             NoOutputs(),
             self.bus.publish,
             EngineOptions(**(defaults | engine)),
             now=now,
             in_worker=run_here,
         )
-        self.webhooks = Webhooks(self.hooks, self.engine, index, now=now)
+        self.webhooks = Webhooks(self.hooks, self.engine, index, store, now=now)
         self.started = trio.Event()
 
     async def change(self, number: int = 1, type: ChangeType = ChangeType.NEW_STUDY) -> None:
@@ -308,7 +334,16 @@ async def process(
 ) -> AsyncIterator[Process]:
     index = MortalIndex(world.index)
     index.dies_at_write = dies_at
-    run = Process(world, index, webhooks, **engine)
+    log = MortalLog.open(world.log, syncs=False)
+    log.index = index
+    run = Process(world, index, log, webhooks, **engine)
+    with closing(log):
+        async with _running(run, dies_at=dies_at, lag_s=lag_s):
+            yield run
+
+
+@asynccontextmanager
+async def _running(run: Process, *, dies_at: int | None, lag_s: float) -> AsyncIterator[None]:
     async with trio.open_nursery() as nursery:
 
         async def start() -> None:
@@ -321,18 +356,19 @@ async def process(
         with run.bus.subscribed(run.webhooks.notice):
             if dies_at is None:
                 await start()
-                yield run
+                yield
                 await run.engine.stop(0)
             else:
                 nursery.start_soon(start)
-                yield run
+                yield
         nursery.cancel_scope.cancel()
 
 
 @asynccontextmanager
 async def open_world() -> AsyncIterator[World]:
     async with open_index(IndexBackend.MEMORY, Path(), is_synchronous=False) as index:
-        yield World(index)
+        with TemporaryDirectory() as folder:
+            yield World(index, Path(folder) / "log")
 
 
 def hook(url: str = "http://a/", events: tuple[str, ...] = ("*",), **fields: Any) -> Webhook:
