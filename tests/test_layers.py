@@ -23,6 +23,7 @@ LAYERS = {
     "zipfmt": 1,
     "deflate": 1,
     "extent": 1,
+    "allocation": 1,
     "storage": 2,
     "index": 2,
     "jobs": 2,

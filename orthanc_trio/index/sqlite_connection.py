@@ -5,7 +5,6 @@ Every statement of the index goes through `Statements`, so no `sqlite3.Error` ev
 
 import json
 import os
-import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -14,6 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from ..allocation import allocate
 from ..model.errors import DatabaseError, FullStorage, OrthancError
 from ..model.resource import ResourceLevel
 from .sqlite_keys import FUNCTIONS
@@ -31,8 +31,6 @@ _MIB = 1 << 20
 _CHECKPOINT_PAGES = 4000
 _LOG_BYTES = 32 + _CHECKPOINT_PAGES * (24 + 4096)
 """As large as the log gets before a checkpoint. Source: SQLite, "WAL-mode File Format"."""
-_LOG_SHARE = 64
-"""The log gets its room beforehand where that is at most this part of what is free."""
 
 
 LEVELS = {int(level): level for level in ResourceLevel}
@@ -77,21 +75,14 @@ def open_writer(folder: Path, *, is_synchronous: bool) -> sqlite3.Connection:
 def allocate_log(writer: sqlite3.Connection, folder: Path) -> None:
     """Give the write-ahead log its room on the disk, as zeros, which SQLite takes for no frames.
 
-    A commit that makes the log longer waits for the journal of the file system as well as for the bytes, and
-    that takes twice as long. On a small or full disk nothing is done. Raises DatabaseError.
+    On a small or full disk nothing is done. Raises DatabaseError.
     """
-    if shutil.disk_usage(folder).free < _LOG_SHARE * _LOG_BYTES:
-        return
     log = folder / f"{DATABASE_NAME}-wal"
     statements = Statements(writer)
     statements.run("BEGIN IMMEDIATE")  # so that nobody else makes it longer meanwhile
     try:
         with suppress(OSError), open(log, "r+b") as file:
-            missing = _LOG_BYTES - file.seek(0, os.SEEK_END)
-            if missing > 0:
-                file.write(bytes(missing))
-                file.flush()
-                os.fsync(file.fileno())
+            allocate(file.fileno(), _LOG_BYTES)
     finally:
         statements.run("ROLLBACK")
 

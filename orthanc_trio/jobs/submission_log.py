@@ -8,7 +8,6 @@ of the frame before; what an earlier use of the half has left behind ends it, as
 """
 
 import os
-import shutil
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -20,12 +19,11 @@ from zlib import crc32
 import msgspec
 from msgspec import Struct
 
+from ..allocation import allocate, sync_folder
 from ..model.errors import DatabaseError
 from .disk_sync import DiskSync
 
 HALF_BYTES: Final = 8 << 20
-_ROOM_SHARE: Final = 64
-"""The file gets its room where that is at most this part of what is free."""
 
 _HEAD: Final = Layout("<II")
 
@@ -113,7 +111,8 @@ class SubmissionLog:
                 content = memoryview(os.pread(descriptor, 2 * half_bytes, 0))
                 halves = content[:half_bytes], content[half_bytes:]
                 waiting = sorted((e for half in halves for e in decode_frames(half)), key=lambda e: e.number)
-                room = half_bytes if _has_room(path, descriptor, 2 * half_bytes) else 0
+                has_room = len(content) == 2 * half_bytes or _make_room(path, descriptor, 2 * half_bytes)
+                room = half_bytes if has_room else 0
             except BaseException:
                 os.close(descriptor)
                 raise
@@ -186,27 +185,10 @@ class SubmissionLog:
         self._half_bytes = 0
 
 
-def _has_room(path: Path, descriptor: int, size: int) -> bool:
-    """Give the file its room, unless the disk is small or full; return whether it has it.
-
-    A write that makes a file longer would wait for the journal of the file system as well as for the bytes.
-    """
-    missing = size - os.fstat(descriptor).st_size
-    if missing <= 0:
-        return True
-    if shutil.disk_usage(path.parent).free < _ROOM_SHARE * size:
-        return False
-    with suppress(OSError):
-        written = os.pwrite(descriptor, bytes(missing), size - missing)
-        os.fsync(descriptor)
-        _sync_folder(path.parent)
-        return written == missing
+def _make_room(path: Path, descriptor: int, size: int) -> bool:
+    """Give a new file its room and its name, durably; return whether it has them."""
+    if allocate(descriptor, size):
+        with suppress(OSError):
+            sync_folder(path.parent)
+            return True
     return False
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

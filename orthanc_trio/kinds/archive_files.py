@@ -11,6 +11,7 @@ from pathlib import Path
 
 import trio
 
+from ..allocation import sync_folder
 from ..extent import Chunk, Extent
 from ..model.errors import CannotWriteFile, CorruptedFile, FullStorage
 
@@ -115,7 +116,7 @@ def write_file(path: Path, data: bytes, *, is_synchronous: bool) -> None:
         finally:
             os.close(fd)
     if is_synchronous:
-        sync_folder(path)
+        sync_name(path)
 
 
 class LocalBlob:
@@ -170,14 +171,10 @@ def remove(paths: Iterable[Path]) -> None:
             path.unlink(missing_ok=True)
 
 
-def sync_folder(path: Path) -> None:
+def sync_name(path: Path) -> None:
     """Have the name of a new file on the disk. Blocks."""
     with _errors():
-        fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        sync_folder(path.parent)
 
 
 @contextmanager

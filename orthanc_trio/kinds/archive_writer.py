@@ -14,7 +14,7 @@ from msgspec import Struct
 from .. import zipfmt
 from ..extent import Chunk
 from ..model.errors import CannotWriteFile, InexistentFile
-from .archive_files import CHUNK_BYTES, BytesLost, GrowingFile, send, sync_folder
+from .archive_files import CHUNK_BYTES, BytesLost, GrowingFile, send, sync_name
 from .archive_manifest import Manifest
 from .archive_member import Source, open_joined
 from .archive_pack import PackedBatch, PackedPart, Part
@@ -305,4 +305,4 @@ class ArchiveWriter:
         self._flush()
         if self._archive is not None and self._is_synchronous:
             self._archive.sync()
-            sync_folder(self.paths.archive)
+            sync_name(self.paths.archive)
